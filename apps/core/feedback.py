@@ -1,0 +1,21 @@
+"""What each kind of interaction says of a student's liking, on one scale.
+
+A pair (user, épreuve) is worth the maximum of its interactions. An evaluation is worth what its
+note_pertinence says; a pair rated 1 or 2 is no positive at all, whatever else was done.
+"""
+
+from apps.core.models import TypeInteraction
+
+WEIGHTS: dict[str, int] = {
+    TypeInteraction.VUE: 1,
+    TypeInteraction.COMMENTAIRE: 2,
+    TypeInteraction.TELECHARGEMENT: 3,
+    TypeInteraction.FAVORI: 4,
+    # Recorded when a student rates; what it is worth depends on the note, below.
+    TypeInteraction.EVALUATION: 0,
+}
+
+WEIGHT_BY_PERTINENCE: dict[int, int] = {5: 3, 4: 3, 3: 1}
+DISLIKED_PERTINENCE = 2
+
+POPULARITY_DAYS = 90

@@ -1,0 +1,455 @@
+import datetime as dt
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
+from apps.core.text import normalise
+
+# One interaction of a kind counts per half hour: retries and double clicks are harmless.
+FENETRE_SECONDES = 1800
+
+
+class Niveau(models.TextChoices):
+    PREPA = "PREPA", "Classe préparatoire"
+    L1 = "L1", "Licence 1"
+    L2 = "L2", "Licence 2"
+    L3 = "L3", "Licence 3"
+    M1 = "M1", "Master 1"
+    M2 = "M2", "Master 2"
+    D = "D", "Doctorat"
+    AUTRE = "AUTRE", "Autre"
+
+
+class Role(models.TextChoices):
+    ETUDIANT = "etudiant", "Étudiant"
+    ENSEIGNANT = "enseignant", "Enseignant"
+    ADMINISTRATEUR = "administrateur", "Administrateur"
+
+
+class Nomenclature(models.Model):
+    code = models.SlugField("code", max_length=32, unique=True)
+    nom = models.CharField("nom", max_length=120)
+
+    class Meta:
+        abstract = True
+        ordering = ["nom", "code"]
+
+    def __str__(self) -> str:
+        return self.nom
+
+
+class Matiere(Nomenclature):
+    class Meta(Nomenclature.Meta):
+        verbose_name = "matière"
+
+
+class Filiere(Nomenclature):
+    class Meta(Nomenclature.Meta):
+        verbose_name = "filière"
+
+
+class Users(UserManager["User"]):
+    """Usernames are matched without regard to case, at login as at creation."""
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(username__iexact=username)
+
+    def create_superuser(
+        self,
+        username: str,
+        email: str | None = None,
+        password: str | None = None,
+        **extra_fields: Any,
+    ) -> "User":
+        extra_fields["role"] = Role.ADMINISTRATEUR
+        return super().create_superuser(username, email, password, **extra_fields)
+
+
+class User(AbstractUser):
+    role = models.CharField("rôle", max_length=16, choices=Role, default=Role.ETUDIANT)
+    matricule = models.CharField("matricule", max_length=32, unique=True, null=True, blank=True)
+    filiere = models.ForeignKey(
+        Filiere, models.PROTECT, verbose_name="filière", null=True, blank=True
+    )
+    niveau = models.CharField("niveau", max_length=8, choices=Niveau, blank=True)
+    personnalisation = models.BooleanField(
+        "recommandations personnalisées",
+        default=True,
+        help_text="Décoché, l'historique de cette personne ne sert ni à l'entraînement ni à ses "
+        "recommandations.",
+    )
+
+    objects: ClassVar[Users] = Users()
+
+    class Meta:
+        verbose_name = "utilisateur"
+        ordering = ["username"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("username"),
+                name="user_username_sans_casse",
+                violation_error_message="Ce nom d'utilisateur est déjà pris.",
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~Q(email=""),
+                name="user_email_sans_casse",
+                violation_error_message="Cette adresse est déjà utilisée.",
+            ),
+            models.CheckConstraint(
+                condition=Q(role=Role.ADMINISTRATEUR, is_staff=True)
+                | (~Q(role=Role.ADMINISTRATEUR) & Q(is_staff=False)),
+                name="user_administrateur_est_staff",
+                violation_error_message="Seul un administrateur accède à l'administration.",
+            ),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="user_role_connu"),
+        ]
+
+    @property
+    def peut_deposer(self) -> bool:
+        return self.role in {Role.ENSEIGNANT, Role.ADMINISTRATEUR}
+
+
+class TypeEpreuve(models.TextChoices):
+    EXAMEN = "examen", "Examen"
+    PARTIEL = "partiel", "Partiel"
+    DEVOIR = "devoir", "Devoir"
+    TD = "td", "Travaux dirigés"
+    CONCOURS = "concours", "Concours"
+    AUTRE = "autre", "Autre"
+
+
+class Session(models.TextChoices):
+    NORMALE = "normale", "Normale"
+    RATTRAPAGE = "rattrapage", "Rattrapage"
+    UNIQUE = "unique", "Unique"
+
+
+class Statut(models.TextChoices):
+    BROUILLON = "brouillon", "Brouillon"
+    SOUMISE = "soumise", "Soumise"
+    PUBLIEE = "publiee", "Publiée"
+    REJETEE = "rejetee", "Rejetée"
+    ARCHIVEE = "archivee", "Archivée"
+
+
+def storage_name(instance: "Epreuve", filename: str) -> str:
+    """A name of our own: nothing of what the client sent reaches the file system."""
+    name = uuid.uuid4().hex
+    return f"epreuves/{name[:2]}/{name}.pdf"
+
+
+def validate_annee_academique(value: str) -> None:
+    first, _, second = value.partition("-")
+    if int(second) != int(first) + 1:
+        raise ValidationError(
+            "Les deux années doivent se suivre, par exemple 2023-2024.", code="annees_suivies"
+        )
+
+
+class Epreuve(models.Model):
+    titre = models.CharField("titre", max_length=200)
+    description = models.TextField("description", max_length=5000, blank=True)
+    matiere = models.ForeignKey(
+        Matiere, models.PROTECT, verbose_name="matière", related_name="epreuves"
+    )
+    filiere = models.ForeignKey(
+        Filiere,
+        models.PROTECT,
+        verbose_name="filière",
+        related_name="epreuves",
+        null=True,
+        blank=True,
+        help_text="Vide : toutes les filières.",
+    )
+    reference_externe = models.CharField(
+        "référence externe", max_length=64, unique=True, null=True, blank=True
+    )
+    niveau = models.CharField("niveau", max_length=8, choices=Niveau, default=Niveau.AUTRE)
+    type_epreuve = models.CharField(
+        "type d'épreuve", max_length=10, choices=TypeEpreuve, default=TypeEpreuve.EXAMEN
+    )
+    session = models.CharField("session", max_length=10, choices=Session, default=Session.NORMALE)
+    semestre = models.PositiveSmallIntegerField(
+        "semestre",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10)],
+    )
+    annee_academique = models.CharField(
+        "année académique",
+        max_length=9,
+        blank=True,
+        validators=[
+            RegexValidator(r"^\d{4}-\d{4}$", "Écrivez l'année académique comme 2023-2024."),
+            validate_annee_academique,
+        ],
+    )
+    annee = models.PositiveSmallIntegerField(
+        "année",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1900), MaxValueValidator(2100)],
+    )
+    enseignant = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="enseignant",
+        related_name="epreuves_enseignees",
+        null=True,
+        blank=True,
+    )
+    enseignant_nom = models.CharField("nom de l'enseignant", max_length=120, blank=True)
+    depose_par = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="déposée par",
+        related_name="epreuves_deposees",
+        null=True,
+        blank=True,
+    )
+
+    fichier = models.FileField("sujet (PDF)", upload_to=storage_name, blank=True)
+    fichier_corrige = models.FileField("corrigé (PDF)", upload_to=storage_name, blank=True)
+    taille_octets = models.PositiveBigIntegerField("taille du sujet (octets)", default=0)
+    taille_corrige_octets = models.PositiveBigIntegerField("taille du corrigé (octets)", default=0)
+    nb_pages = models.PositiveIntegerField("pages", null=True, blank=True)
+    sha256 = models.CharField("SHA-256 du sujet", max_length=64, blank=True)
+    sha256_corrige = models.CharField("SHA-256 du corrigé", max_length=64, blank=True)
+
+    statut = models.CharField("statut", max_length=10, choices=Statut, default=Statut.BROUILLON)
+    date_creation = models.DateTimeField("créée le", default=timezone.now, editable=False)
+    date_modification = models.DateTimeField("modifiée le", auto_now=True)
+    date_publication = models.DateTimeField("publiée le", null=True, blank=True)
+
+    nb_vues = models.PositiveIntegerField("vues", default=0, editable=False)
+    nb_telechargements = models.PositiveIntegerField("téléchargements", default=0, editable=False)
+    nb_evaluations = models.PositiveIntegerField("évaluations", default=0, editable=False)
+    # Sums, not means: `F() + delta` keeps them exact under concurrency, a mean would drift.
+    somme_difficulte = models.PositiveIntegerField(default=0, editable=False)
+    somme_pertinence = models.PositiveIntegerField(default=0, editable=False)
+
+    texte_recherche = models.TextField(editable=False, default="")
+
+    objects = EpreuveQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "épreuve"
+        ordering = ["-date_publication", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sha256"],
+                condition=~Q(sha256="") & ~Q(statut=Statut.ARCHIVEE),
+                name="epreuve_fichier_unique",
+                violation_error_message="Ce fichier est déjà dans la banque.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(statut=Statut.PUBLIEE) | Q(date_publication__isnull=False),
+                name="epreuve_publiee_datee",
+                violation_error_message="Une épreuve publiée porte sa date de publication.",
+            ),
+            models.CheckConstraint(
+                condition=Q(statut__in=Statut.values), name="epreuve_statut_connu"
+            ),
+        ]
+        indexes = [
+            models.Index(F("date_publication").desc(), F("id").desc(), name="epreuve_recentes"),
+            models.Index(fields=["-nb_vues", "id"], name="epreuve_vues"),
+            models.Index(fields=["-nb_telechargements", "id"], name="epreuve_telechargements"),
+            models.Index(fields=["-annee", "id"], name="epreuve_annee"),
+            models.Index(fields=["titre", "id"], name="epreuve_titre"),
+            models.Index(fields=["statut", "matiere"], name="epreuve_statut_matiere"),
+            models.Index(fields=["filiere", "niveau"], name="epreuve_filiere_niveau"),
+        ]
+
+    def __str__(self) -> str:
+        return self.titre
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.texte_recherche = self.searchable_text()
+        if (fields := kwargs.get("update_fields")) is not None:
+            kwargs["update_fields"] = {*fields, "texte_recherche", "date_modification"}
+        super().save(*args, **kwargs)
+
+    def searchable_text(self) -> str:
+        enseignant = self.enseignant.get_full_name() if self.enseignant else self.enseignant_nom
+        return normalise(
+            f"{self.titre} {self.description} {self.matiere.nom} {self.annee or ''} {enseignant}"
+        )
+
+    @property
+    def corrige_disponible(self) -> bool:
+        return bool(self.fichier_corrige)
+
+    @property
+    def note_difficulte_moyenne(self) -> float | None:
+        return self._mean(self.somme_difficulte)
+
+    @property
+    def note_pertinence_moyenne(self) -> float | None:
+        return self._mean(self.somme_pertinence)
+
+    def _mean(self, total: int) -> float | None:
+        return round(total / self.nb_evaluations, 2) if self.nb_evaluations else None
+
+
+class TypeInteraction(models.TextChoices):
+    VUE = "vue", "Vue"
+    TELECHARGEMENT = "telechargement", "Téléchargement"
+    FAVORI = "favori", "Favori"
+    EVALUATION = "evaluation", "Évaluation"
+    COMMENTAIRE = "commentaire", "Commentaire"
+
+
+class Contexte(models.TextChoices):
+    DIRECT = "direct", "Direct"
+    RECHERCHE = "recherche", "Recherche"
+    PERSONNALISEE = "personnalisee", "Recommandation personnalisée"
+    SIMILAIRE = "similaire", "Épreuve similaire"
+    POPULAIRES = "populaires", "Populaires"
+    RECENTES = "recentes", "Récentes"
+    IMPORT = "import", "Import"
+
+
+def fenetre_of(date: dt.datetime) -> int:
+    return int(date.timestamp()) // FENETRE_SECONDES
+
+
+class Interaction(models.Model):
+    """What a person did with an épreuve: append-only, the training set of the recommender."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        verbose_name="utilisateur",
+        related_name="interactions",
+    )
+    epreuve = models.ForeignKey(
+        Epreuve, models.CASCADE, verbose_name="épreuve", related_name="interactions"
+    )
+    type_interaction = models.CharField("type", max_length=16, choices=TypeInteraction)
+    contexte = models.CharField(
+        "contexte", max_length=16, choices=Contexte, default=Contexte.DIRECT
+    )
+    date = models.DateTimeField("date", default=timezone.now)
+    fenetre = models.BigIntegerField("fenêtre", editable=False)
+
+    class Meta:
+        ordering = ["-date", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "epreuve", "type_interaction", "fenetre"],
+                name="interaction_une_par_fenetre",
+            ),
+            models.CheckConstraint(
+                condition=Q(type_interaction__in=TypeInteraction.values),
+                name="interaction_type_connu",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["date"], name="interaction_date"),
+            models.Index(fields=["epreuve", "date"], name="interaction_epreuve_date"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} — {self.get_type_interaction_display()} — {self.epreuve}"
+
+
+_NOTE = (MinValueValidator(1), MaxValueValidator(5))
+
+
+class Evaluation(models.Model):
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        verbose_name="utilisateur",
+        related_name="evaluations",
+    )
+    epreuve = models.ForeignKey(
+        Epreuve, models.CASCADE, verbose_name="épreuve", related_name="evaluations"
+    )
+    note_difficulte = models.PositiveSmallIntegerField("difficulté", validators=_NOTE)
+    note_pertinence = models.PositiveSmallIntegerField("pertinence", validators=_NOTE)
+    date_creation = models.DateTimeField("créée le", default=timezone.now, editable=False)
+    date_modification = models.DateTimeField("modifiée le", auto_now=True)
+
+    class Meta:
+        verbose_name = "évaluation"
+        ordering = ["-date_modification", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "epreuve"], name="evaluation_unique"),
+            models.CheckConstraint(
+                condition=Q(note_difficulte__range=(1, 5)), name="evaluation_difficulte_1_a_5"
+            ),
+            models.CheckConstraint(
+                condition=Q(note_pertinence__range=(1, 5)), name="evaluation_pertinence_1_a_5"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} — {self.epreuve}"
+
+
+class StatutCommentaire(models.TextChoices):
+    VISIBLE = "visible", "Visible"
+    MASQUE = "masque", "Masqué"
+    SUPPRIME = "supprime", "Supprimé"
+
+
+class Commentaire(models.Model):
+    auteur = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="auteur",
+        related_name="commentaires",
+        null=True,
+        blank=True,
+    )
+    epreuve = models.ForeignKey(
+        Epreuve, models.CASCADE, verbose_name="épreuve", related_name="commentaires"
+    )
+    parent = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        verbose_name="en réponse à",
+        related_name="reponses",
+        null=True,
+        blank=True,
+    )
+    contenu = models.TextField("contenu", max_length=2000)
+    statut = models.CharField(
+        "statut", max_length=10, choices=StatutCommentaire, default=StatutCommentaire.VISIBLE
+    )
+    date_creation = models.DateTimeField("créé le", default=timezone.now, editable=False)
+    date_modification = models.DateTimeField("modifié le", auto_now=True)
+
+    objects = CommentaireQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["date_creation", "id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(contenu=""), name="commentaire_non_vide"),
+            models.CheckConstraint(
+                condition=Q(statut__in=StatutCommentaire.values), name="commentaire_statut_connu"
+            ),
+        ]
+        indexes = [models.Index(fields=["epreuve", "date_creation"], name="commentaire_epreuve")]
+
+    def __str__(self) -> str:
+        return f"{self.auteur or 'Compte supprimé'} — {self.epreuve}"
+
+    def clean(self) -> None:
+        if self.parent and (self.parent.parent_id or self.parent.epreuve_id != self.epreuve_id):
+            raise ValidationError(
+                {"parent": "On répond à un premier commentaire de la même épreuve."},
+                code="parent_invalide",
+            )

@@ -1,0 +1,127 @@
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class StatutEntrainement(models.TextChoices):
+    EN_ATTENTE = "en_attente", "En attente"
+    EN_COURS = "en_cours", "En cours"
+    TERMINE = "termine", "Terminé"
+    ECHOUE = "echoue", "Échoué"
+    ANNULE = "annule", "Annulé"
+    INTERROMPU = "interrompu", "Interrompu"
+
+
+class Declencheur(models.TextChoices):
+    COMMANDE = "commande", "Ligne de commande"
+    ADMIN = "admin", "Administration"
+    API = "api", "API"
+
+
+class TrainingLog(models.Model):
+    """One run of training, from its start to its end, whatever that end was."""
+
+    statut = models.CharField(
+        "statut", max_length=10, choices=StatutEntrainement, default=StatutEntrainement.EN_COURS
+    )
+    declencheur = models.CharField(
+        "déclencheur", max_length=10, choices=Declencheur, default=Declencheur.COMMANDE
+    )
+    lance_par = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="lancé par",
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    hyperparametres = models.JSONField("hyper-paramètres", default=dict)
+    empreinte_donnees = models.CharField("empreinte des données", max_length=64, blank=True)
+    nb_utilisateurs = models.PositiveIntegerField("utilisateurs", default=0)
+    nb_epreuves = models.PositiveIntegerField("épreuves", default=0)
+    nb_interactions = models.PositiveIntegerField("paires positives", default=0)
+    epoch_courante = models.PositiveIntegerField("epoch en cours", default=0)
+    epoch_totale = models.PositiveIntegerField("epochs demandées", default=0)
+    meilleure_epoch = models.PositiveIntegerField("meilleure epoch", null=True, blank=True)
+    historique = models.JSONField("historique par epoch", default=list)
+    metriques = models.JSONField("métriques", default=dict)
+    references = models.JSONField("références", default=dict)
+    debut = models.DateTimeField("début", default=timezone.now)
+    fin = models.DateTimeField("fin", null=True, blank=True)
+    battement = models.DateTimeField("dernier signe de vie", default=timezone.now)
+    hote = models.CharField("machine", max_length=255, blank=True)
+    pid = models.PositiveIntegerField("processus", default=0)
+    erreur = models.TextField("erreur", blank=True)
+
+    class Meta:
+        verbose_name = "entraînement"
+        ordering = ["-debut", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["statut"],
+                condition=Q(statut=StatutEntrainement.EN_COURS),
+                name="un_seul_entrainement_en_cours",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Entraînement {self.pk} — {self.get_statut_display()}"
+
+
+class ModelMetadata(models.Model):
+    """One trained model on disk: what it is, how good it was, whether it serves."""
+
+    version = models.CharField("version", max_length=64, unique=True)
+    architecture = models.CharField("architecture", max_length=16)
+    embedding_dim = models.PositiveIntegerField("dimension des embeddings")
+    nb_utilisateurs = models.PositiveIntegerField("utilisateurs")
+    nb_epreuves = models.PositiveIntegerField("épreuves")
+    chemin = models.CharField("dossier (sous ml_models)", max_length=255)
+    sha256 = models.CharField("SHA-256 du manifeste", max_length=64)
+    taille_octets = models.PositiveBigIntegerField("taille (octets)")
+    training_log = models.OneToOneField(
+        TrainingLog, models.PROTECT, verbose_name="entraînement", related_name="modele"
+    )
+    metriques = models.JSONField("métriques", default=dict)
+    eligible = models.BooleanField("éligible", default=False)
+    motif_refus = models.TextField("motif du refus", blank=True)
+    est_actif = models.BooleanField("actif", default=False)
+    date_creation = models.DateTimeField("créé le", default=timezone.now)
+    active_le = models.DateTimeField("activé le", null=True, blank=True)
+    active_par = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="activé par",
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = "modèle"
+        ordering = ["-date_creation", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["est_actif"], condition=Q(est_actif=True), name="un_seul_modele_actif"
+            ),
+            models.CheckConstraint(
+                condition=Q(est_actif=False) | Q(eligible=True), name="modele_actif_eligible"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.version
+
+
+class CatalogueGeneration(models.Model):
+    """A single row, moved with every change of the published catalogue.
+
+    Part of every cache key. It lives in the database because a counter in Redis starts again
+    after a flush and meets the keys of its first life.
+    """
+
+    generation = models.PositiveBigIntegerField("génération", default=0)
+
+    def __str__(self) -> str:
+        return str(self.generation)

@@ -1,0 +1,79 @@
+"""Typed readers of the environment that name the variable they could not use."""
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DOTENV = BASE_DIR / ".env"
+
+_environ = environ.Env()
+
+
+def read_dotenv(path: Path = DOTENV) -> None:
+    """Variables already in the environment win over the file."""
+    if path.is_file():
+        environ.Env.read_env(path, encoding="utf-8")
+
+
+def text(name: str, default: str | None = None) -> str:
+    """An empty value counts as absent, so that `NAME=` in .env means the default."""
+    value = str(_environ.str(name, default="")).strip()
+    if value:
+        return value
+    if default is None:
+        raise ImproperlyConfigured(f"La variable d'environnement {name} est requise.")
+    return default
+
+
+def integer(name: str, default: int, *, minimum: int = 0) -> int:
+    raw = text(name, str(default))
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} doit être un entier, pas « {raw} ».") from None
+    if value < minimum:
+        raise ImproperlyConfigured(f"{name} doit valoir au moins {minimum}, pas {value}.")
+    return value
+
+
+def boolean(name: str, default: bool) -> bool:
+    raw = text(name, str(default)).lower()
+    if raw in {"true", "1", "yes", "on", "oui"}:
+        return True
+    if raw in {"false", "0", "no", "off", "non"}:
+        return False
+    raise ImproperlyConfigured(f"{name} doit valoir True ou False, pas « {raw} ».")
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def path(name: str, default: Path) -> Path:
+    return BASE_DIR / text(name, str(default))
+
+
+def settings_module(argv: list[str] | None = None) -> str:
+    """Choose the settings of a process that named none.
+
+    `manage.py test` gets the testing settings, DEBUG=False in the environment or .env
+    the production ones, everything else the development ones.
+    """
+    if argv and argv[1:2] == ["test"]:
+        return "config.settings.testing"
+    read_dotenv()
+    return f"config.settings.{'development' if boolean('DEBUG', True) else 'production'}"
+
+
+def configure(argv: list[str] | None = None) -> None:
+    """Set DJANGO_SETTINGS_MODULE where nobody did; end with one sentence on a bad value."""
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return
+    try:
+        os.environ["DJANGO_SETTINGS_MODULE"] = settings_module(argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))

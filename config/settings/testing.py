@@ -1,0 +1,29 @@
+"""The suite: never reads .env; PostgreSQL and Redis where the environment names them."""
+
+import os
+import tempfile
+
+from config.settings.base import *  # noqa: F403
+from config.settings.base import CACHES, DATABASES, DB_HOST, REDIS_URL, REST_FRAMEWORK, SIMPLE_JWT
+
+SECRET_KEY = "for-tests-only-" + "0123456789abcdef" * 4
+JWT_SECRET_KEY = "for-tests-only-jwt-" + "fedcba9876543210" * 4
+SIMPLE_JWT["SIGNING_KEY"] = JWT_SECRET_KEY
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+CORS_ALLOWED_ORIGINS = ["http://localhost:3000"]
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+if REDIS_URL:
+    CACHES["default"]["KEY_PREFIX"] = f"test-{os.getpid()}-{_worker}"
+if not DB_HOST:
+    # In memory, WAL means nothing and would be refused.
+    DATABASES["default"]["OPTIONS"].pop("init_command")
+
+# Fast and weak on purpose: the suite logs in hundreds of times.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"anon": "100000/min", "user": "100000/min"}
+
+MEDIA_ROOT = tempfile.mkdtemp(prefix="banque-media-")
+ML_MODELS_DIR = tempfile.mkdtemp(prefix="banque-models-")
+WHITENOISE_AUTOREFRESH = True
+TEST_RUNNER = "config.test_runner.PytestRunner"

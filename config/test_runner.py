@@ -1,0 +1,26 @@
+import argparse
+from typing import Any
+
+import pytest
+
+
+class PytestRunner:
+    """Make `manage.py test [LABEL …]` run the one suite there is, with pytest."""
+
+    def __init__(self, *, verbosity: int = 1, failfast: bool = False, **options: Any) -> None:
+        self.verbosity = verbosity
+        self.failfast = failfast
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """No option of its own: for more, call pytest."""
+
+    def run_tests(self, test_labels: list[str], **kwargs: Any) -> int:
+        argv = list(test_labels)
+        if self.verbosity == 0:
+            argv.append("--quiet")
+        elif self.verbosity > 1:
+            argv.append("--verbose")
+        if self.failfast:
+            argv.append("--exitfirst")
+        return int(pytest.main(argv))

@@ -1,0 +1,97 @@
+"""The cast. Awa and Koffi are students, Mme Dossou and M. Zinsou teach, Rachidi administers."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from apps.core.models import Role, User
+from tests.factories import FiliereFactory, UserFactory
+
+_FOUND: dict[str, Callable[[], bool]] = {
+    "postgresql": lambda: settings.DB_HOST != "",
+    "redis": lambda: settings.REDIS_URL != "",
+    "nginx": lambda: shutil.which("nginx") is not None,
+    "chromium": lambda: shutil.which("chromium") is not None,
+    "node": lambda: shutil.which("node") is not None,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("requires"):
+            for service in mark.args:
+                if not _FOUND[service]():
+                    item.add_marker(pytest.mark.skip(reason=f"{service} absent: left out"))
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _files_in_a_folder_of_the_test(tmp_path: Path, settings: pytest.FixtureRequest) -> None:
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    settings.ML_MODELS_DIR = tmp_path / "ml_models"
+
+
+@pytest.fixture
+def awa(db: None) -> User:
+    return UserFactory(
+        username="awa", first_name="Awa", email="awa@imsp.test", filiere=FiliereFactory(code="MATH")
+    )
+
+
+@pytest.fixture
+def koffi(db: None) -> User:
+    return UserFactory(
+        username="koffi", filiere=FiliereFactory(code="PHYS"), email="koffi@imsp.test"
+    )
+
+
+@pytest.fixture
+def mme_dossou(db: None) -> User:
+    return UserFactory(
+        username="dossou",
+        first_name="Reine",
+        last_name="Dossou",
+        role=Role.ENSEIGNANT,
+        filiere=None,
+        niveau="",
+    )
+
+
+@pytest.fixture
+def m_zinsou(db: None) -> User:
+    return UserFactory(username="zinsou", role=Role.ENSEIGNANT, filiere=None, niveau="")
+
+
+@pytest.fixture
+def rachidi(db: None) -> User:
+    return UserFactory(username="rachidi", role=Role.ADMINISTRATEUR, filiere=None, niveau="")
+
+
+@pytest.fixture
+def anyone() -> APIClient:
+    """Nobody: a client without a token."""
+    return APIClient()
+
+
+@pytest.fixture
+def api() -> Callable[[User | None], APIClient]:
+    """`api(awa).get(…)`: a client signed in as that person, without a token."""
+
+    def client_of(user: User | None) -> APIClient:
+        client = APIClient()
+        if user is not None:
+            client.force_authenticate(user)
+        return client
+
+    return client_of
