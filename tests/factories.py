@@ -2,12 +2,14 @@
 
 import datetime as dt
 import hashlib
+from io import BytesIO
 from typing import Any
 
 import factory
 from django.core.files.base import ContentFile
 from django.utils import timezone
 from factory.django import DjangoModelFactory
+from pypdf import PdfWriter
 
 from apps.core.models import (
     Commentaire,
@@ -25,27 +27,15 @@ from apps.core.models import (
 
 PASSWORD = "un-mot-de-passe-solide"
 
-# The smallest thing that every PDF reader opens; a cross-reference entry ends in " n \n".
-PDF = b"""%PDF-1.4
-1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
-2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
-3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj
-xref
-0 4
-0000000000 65535 f
-0000000009 00000 n
-0000000054 00000 n
-0000000105 00000 n
-trailer<</Size 4/Root 1 0 R>>
-startxref
-170
-%%EOF
-""".replace(b" n\n", b" n \n").replace(b" f\n", b" f \n")
-
 
 def pdf(mark: str = "") -> bytes:
-    """A PDF whose hash differs with its mark."""
-    return PDF + f"% {mark}\n".encode()
+    """A one-page PDF whose hash differs with its mark."""
+    writer = PdfWriter()
+    writer.add_blank_page(595, 842)
+    writer.add_metadata({"/Title": mark})
+    stream = BytesIO()
+    writer.write(stream)
+    return stream.getvalue()
 
 
 class FiliereFactory(DjangoModelFactory[Filiere]):
