@@ -1,6 +1,7 @@
 """What every environment shares. Values come from the environment through config.env."""
 
 from datetime import timedelta
+from typing import Any
 
 from config import env
 
@@ -70,7 +71,7 @@ TEMPLATES = [
 
 DB_HOST = env.text("DB_HOST", "")
 if DB_HOST:
-    _database = {
+    _database: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": DB_HOST,
         "PORT": env.integer("DB_PORT", 5432),
@@ -97,7 +98,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL", "")
 if REDIS_URL:
-    CACHES = {
+    CACHES: dict[str, dict[str, Any]] = {
         "default": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": REDIS_URL,
@@ -221,6 +222,8 @@ CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
 LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)
 RECOMMANDATIONS_CACHE_SECONDES = env.integer("RECOMMANDATIONS_CACHE_SECONDES", 3600)
+# How long a process may go on with the model it has before it asks the database for another.
+MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
 ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
 
 # --- Files -------------------------------------------------------------------------------

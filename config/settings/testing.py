@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 from config.settings.base import *  # noqa: F403
 from config.settings.base import CACHES, DATABASES, DB_HOST, REDIS_URL, REST_FRAMEWORK, SIMPLE_JWT
@@ -15,6 +16,8 @@ CORS_ALLOWED_ORIGINS = ["http://localhost:3000"]
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 if REDIS_URL:
     CACHES["default"]["KEY_PREFIX"] = f"test-{os.getpid()}-{_worker}"
+    # A busy test machine is slow; it must not look like a dead Redis.
+    CACHES["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 5, "SOCKET_TIMEOUT": 5}
 if not DB_HOST:
     # In memory, WAL means nothing and would be refused.
     DATABASES["default"]["OPTIONS"].pop("init_command")
@@ -23,7 +26,8 @@ if not DB_HOST:
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"anon": "100000/min", "user": "100000/min"}
 
-MEDIA_ROOT = tempfile.mkdtemp(prefix="banque-media-")
-ML_MODELS_DIR = tempfile.mkdtemp(prefix="banque-models-")
+# conftest gives each test a folder of its own; these only keep a forgotten one out of the tree.
+MEDIA_ROOT = Path(tempfile.gettempdir()) / "banque-tests" / "media"
+ML_MODELS_DIR = Path(tempfile.gettempdir()) / "banque-tests" / "ml_models"
 WHITENOISE_AUTOREFRESH = True
 TEST_RUNNER = "config.test_runner.PytestRunner"
