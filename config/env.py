@@ -10,7 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 DOTENV = BASE_DIR / ".env"
 
-_environ = environ.Env()
+
+class SettingRefused(ImproperlyConfigured):
+    """A value of the environment that nothing should start with."""
 
 
 def read_dotenv(path: Path = DOTENV) -> None:
@@ -21,11 +23,11 @@ def read_dotenv(path: Path = DOTENV) -> None:
 
 def text(name: str, default: str | None = None) -> str:
     """An empty value counts as absent, so that `NAME=` in .env means the default."""
-    value = str(_environ.str(name, default="")).strip()
+    value = os.environ.get(name, "").strip()
     if value:
         return value
     if default is None:
-        raise ImproperlyConfigured(f"La variable d'environnement {name} est requise.")
+        raise SettingRefused(f"La variable d'environnement {name} est requise.")
     return default
 
 
@@ -34,9 +36,9 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
     try:
         value = int(raw)
     except ValueError:
-        raise ImproperlyConfigured(f"{name} doit être un entier, pas « {raw} ».") from None
+        raise SettingRefused(f"{name} doit être un entier, pas « {raw} ».") from None
     if value < minimum:
-        raise ImproperlyConfigured(f"{name} doit valoir au moins {minimum}, pas {value}.")
+        raise SettingRefused(f"{name} doit valoir au moins {minimum}, pas {value}.")
     return value
 
 
@@ -46,7 +48,7 @@ def boolean(name: str, default: bool) -> bool:
         return True
     if raw in {"false", "0", "no", "off", "non"}:
         return False
-    raise ImproperlyConfigured(f"{name} doit valoir True ou False, pas « {raw} ».")
+    raise SettingRefused(f"{name} doit valoir True ou False, pas « {raw} ».")
 
 
 def words(name: str, default: str = "") -> list[str]:
@@ -75,5 +77,5 @@ def configure(argv: list[str] | None = None) -> None:
         return
     try:
         os.environ["DJANGO_SETTINGS_MODULE"] = settings_module(argv)
-    except ImproperlyConfigured as error:
+    except SettingRefused as error:
         sys.exit(str(error))

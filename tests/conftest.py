@@ -1,5 +1,6 @@
 """The cast. Awa and Koffi are students, Mme Dossou and M. Zinsou teach, Rachidi administers."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,19 +22,28 @@ _FOUND: dict[str, Callable[[], bool]] = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for mark in item.iter_markers("requires"):
-            for service in mark.args:
-                if not _FOUND[service]():
-                    item.add_marker(pytest.mark.skip(reason=f"{service} absent: left out"))
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out, plainly, what this machine cannot run; with REQUIRE_ALL=1 that is a failure."""
+    leave_out = pytest.fail if os.environ.get("REQUIRE_ALL") else pytest.skip
+    for mark in item.iter_markers("requires"):
+        for service in mark.args:
+            if not _FOUND[service]():
+                leave_out(f"{service} absent: left out")
+
+
+def _forget() -> None:
+    """Only this worker's keys: `clear` would flush the Redis database of all."""
+    if settings.REDIS_URL:
+        cache.delete_pattern("*")
+    else:
+        cache.clear()
 
 
 @pytest.fixture(autouse=True)
 def _clean_cache() -> Iterator[None]:
-    cache.clear()
+    _forget()
     yield
-    cache.clear()
+    _forget()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """A server that people rely on. Refuses to start on a weak setting and names the variable."""
 
-from django.core.exceptions import ImproperlyConfigured
-
 from config import env
 
 env.read_dotenv()
@@ -11,7 +9,7 @@ from config.settings.base import ALLOWED_HOSTS, DB_HOST, JWT_SECRET_KEY, REDIS_U
 
 
 def _refuse(variable: str, reason: str) -> None:
-    raise ImproperlyConfigured(f"Production refusée : {variable} {reason}.")
+    raise env.SettingRefused(f"Production refusée : {variable} {reason}.")
 
 
 if env.boolean("DEBUG", False):

@@ -1,0 +1,61 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-run run test test-services lint types check openapi format ci
+
+python := venv/bin/python
+# Every variable of .env.example: the suite and the checks must not depend on the caller's.
+unset := $(shell sed -n 's/^\([A-Z_]*\)=.*/-u \1/p' .env.example) -u DJANGO_SETTINGS_MODULE
+testing := env $(unset) DJANGO_SETTINGS_MODULE=config.settings.testing
+demo := env $(unset) DB_HOST= REDIS_URL= DEBUG=True SQLITE_PATH=data/demo/db.sqlite3 \
+	MEDIA_ROOT=data/demo/media ML_MODELS_DIR=data/demo/ml_models
+
+help:  ## Afficher cette aide
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## Installer venv/, les dépendances et .env (./setup.sh)
+	@./setup.sh
+
+demo: setup  ## Tout voir : banque d'exemple, entraînement, dix recommandations
+	@$(demo) $(python) scripts/demo.py
+
+demo-run: setup  ## Servir la banque d'exemple de « make demo »
+	@$(demo) $(python) manage.py runserver
+
+run: setup  ## Servir la banque réglée dans .env
+	@$(python) manage.py migrate --verbosity 0
+	@$(python) manage.py runserver
+
+test: setup  ## La suite, sur SQLite et mémoire locale
+	@$(testing) venv/bin/pytest -n 2 -rs
+
+test-services: setup  ## La suite sur PostgreSQL et Redis (DB_HOST, REDIS_URL… de l'environnement)
+	@REQUIRE_ALL=1 DJANGO_SETTINGS_MODULE=config.settings.testing venv/bin/pytest -n 2 -rs
+
+lint: setup  ## Style et couches (ruff, import-linter, bash -n)
+	@venv/bin/ruff check .
+	@venv/bin/ruff format --check .
+	@venv/bin/lint-imports --no-logo
+	@bash -n setup.sh .ci/run
+	@venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+types: setup  ## mypy --strict
+	@venv/bin/mypy .
+
+check: setup  ## Migrations, schéma OpenAPI, réglages de production
+	@$(testing) $(python) manage.py makemigrations --check --dry-run
+	@$(testing) $(python) manage.py spectacular --validate --fail-on-warn --file data/openapi.yaml
+	@diff -u openapi.yaml data/openapi.yaml || { echo "openapi.yaml n'est plus à jour : lancez make openapi"; exit 1; }
+	@env $(unset) DEBUG=False DJANGO_SETTINGS_MODULE=config.settings.production ALLOWED_HOSTS=banque.example \
+		SECRET_KEY=$$($(secret)) JWT_SECRET_KEY=$$($(secret)) DB_HOST=127.0.0.1 DB_PASSWORD=$$($(secret)) \
+		REDIS_URL=redis://127.0.0.1:6379/0 $(python) manage.py check --deploy --fail-level WARNING
+secret := $(python) -c 'import secrets; print(secrets.token_urlsafe(50))'
+
+openapi: setup  ## Écrire openapi.yaml
+	@$(testing) $(python) manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+format: setup  ## Mettre le code en forme
+	@venv/bin/ruff check --fix .
+	@venv/bin/ruff format .
+
+ci:  ## Tout ce que l'intégration continue vérifie
+	@.ci/run
