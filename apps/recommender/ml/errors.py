@@ -1,0 +1,33 @@
+"""What can go wrong in `ml`; each message is a French sentence an operator can act on."""
+
+
+class MlError(Exception):
+    """Any expected failure of the recommender."""
+
+
+class TooFewInteractions(MlError):
+    """The log cannot be split, trained on and evaluated."""
+
+
+class TrainingDiverged(MlError):
+    """The loss became NaN or infinite."""
+
+
+class DeviceUnavailable(MlError):
+    """The asked-for device is not on this machine."""
+
+
+class UnknownArchitecture(MlError):
+    """The name is not in the registry of architectures."""
+
+
+class InvalidVersion(MlError):
+    """The version cannot be the name of a folder of our own."""
+
+
+class VersionExists(MlError):
+    """A model of that version is already on disk; it is never overwritten."""
+
+
+class CorruptArtifact(MlError):
+    """The files of a model are not those that were written."""

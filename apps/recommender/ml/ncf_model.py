@@ -1,0 +1,139 @@
+"""Neural collaborative filtering (He et al. 2017): GMF, MLP, and NeuMF that fuses both.
+
+Shapes: B users or pairs, N items of the catalogue, D embedding_dim, H a branch's output width.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.config import ModelConfig
+
+_CELLS_AT_ONCE = 2**21  # of B·N·D when scoring a catalogue: 8 MB, about what a cache holds
+
+
+class Branch(nn.Module):
+    """Two embedding tables of its own, [n_users, D] and [N, D], and what becomes of a pair."""
+
+    width: int  # H
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.users = nn.Embedding(config.n_users, config.embedding_dim)
+        self.items = nn.Embedding(config.n_items, config.embedding_dim)
+
+    @abstractmethod
+    def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+        """user_idx [B], item_idx [B] -> features [B, H]."""
+
+    @abstractmethod
+    def item_half(self) -> Tensor:
+        """What scoring needs of the items whoever the user is, [N, D]."""
+
+    @abstractmethod
+    def score_all(self, user_idx: Tensor, item_half: Tensor, head: Tensor) -> Tensor:
+        """user_idx [B], item_half [N, D], head [H] -> features · head for every item, [B, N]."""
+
+
+class GMFBranch(Branch):
+    """p_u ⊙ q_i (eq. 8 and 9)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.width = config.embedding_dim
+
+    def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+        product: Tensor = self.users(user_idx) * self.items(item_idx)
+        return product
+
+    def item_half(self) -> Tensor:
+        return self.items.weight
+
+    def score_all(self, user_idx: Tensor, item_half: Tensor, head: Tensor) -> Tensor:
+        scores: Tensor = (self.users(user_idx) * head) @ item_half.T
+        return scores
+
+
+class MLPBranch(Branch):
+    """A halving tower over [p_u; q_i] (eq. 10): 2D -> D -> D/2 -> D/4, each followed by a ReLU."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        d = config.embedding_dim
+        sizes = [max(1, d // 2**halvings) for halvings in range(3)]
+        self.first = nn.Linear(2 * d, sizes[0])
+        self.rest = nn.Sequential(nn.ReLU())
+        for size_in, size_out in pairwise(sizes):
+            self.rest.extend([nn.Linear(size_in, size_out), nn.ReLU()])
+        self.width = sizes[-1]
+
+    def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+        pair = torch.cat([self.users(user_idx), self.items(item_idx)], dim=-1)  # [B, 2D]
+        features: Tensor = self.rest(self.first(pair))
+        return features
+
+    def item_half(self) -> Tensor:
+        """W_i·q_i: the first layer is linear, W·[p; q] = W_u·p + W_i·q."""
+        _, weight = self.first.weight.chunk(2, dim=1)
+        return self.items.weight @ weight.T
+
+    def score_all(self, user_idx: Tensor, item_half: Tensor, head: Tensor) -> Tensor:
+        weight, _ = self.first.weight.chunk(2, dim=1)
+        user_half = self.users(user_idx) @ weight.T + self.first.bias  # [B, D]
+        rows = max(1, _CELLS_AT_ONCE // user_half.numel())
+        chunks = [
+            self.rest(user_half[:, None] + items) @ head  # [B, rows, D] -> [B, rows]
+            for items in torch.split(item_half, rows)
+        ]
+        return torch.cat(chunks, dim=1)
+
+
+BRANCHES: dict[str, type[Branch]] = {"gmf": GMFBranch, "mlp": MLPBranch}
+
+
+class NCF(nn.Module):
+    """The branches of an architecture side by side, fused by one linear head (eq. 12).
+
+    The weights are drawn from `seed` alone: N(0, .01) for embeddings as in the paper, Glorot for
+    layers, 0 for biases.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        names = ARCHITECTURES[config.architecture]
+        self.branches: Sequence[Branch] = nn.ModuleList([BRANCHES[name](config) for name in names])  # type: ignore[assignment]
+        self.head = nn.Linear(sum(branch.width for branch in self.branches), 1)
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+        """user_idx [B], item_idx [B] -> logits [B]; their sigmoid is a probability."""
+        features = [branch(user_idx, item_idx) for branch in self.branches]
+        logits: Tensor = self.head(torch.cat(features, dim=-1)).squeeze(-1)
+        return logits
+
+    def item_halves(self) -> list[Tensor]:
+        """What `score_all` needs of the items, [N, D] per branch; worth keeping when serving."""
+        return [branch.item_half() for branch in self.branches]
+
+    def score_all(self, user_idx: Tensor, item_halves: list[Tensor] | None = None) -> Tensor:
+        """user_idx [B] -> logits of every item [B, N], equal to `forward` on each pair."""
+        halves = item_halves or self.item_halves()
+        heads = torch.split(self.head.weight[0], [branch.width for branch in self.branches])
+        parts = [
+            branch.score_all(user_idx, half, head)
+            for branch, half, head in zip(self.branches, halves, heads, strict=True)
+        ]
+        return torch.stack(parts).sum(dim=0) + self.head.bias
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.01, generator=generator)
+            elif isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)
