@@ -3,10 +3,13 @@ SHELL := /bin/bash
 .PHONY: help setup demo demo-run run test test-services lint types check openapi format ci
 
 python := venv/bin/python
-# Every variable of .env.example: the suite and the checks must not depend on the caller's.
-unset := $(shell sed -n 's/^\([A-Z_]*\)=.*/-u \1/p' .env.example) -u DJANGO_SETTINGS_MODULE
-testing := env $(unset) DJANGO_SETTINGS_MODULE=config.settings.testing
-demo := env $(unset) DB_HOST= REDIS_URL= DEBUG=True SQLITE_PATH=data/demo/db.sqlite3 \
+names := $(shell sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example)
+# The suite and the checks depend on no variable of the caller's.
+unset := env $(names:%=-u %) -u DJANGO_SETTINGS_MODULE
+testing := $(unset) DJANGO_SETTINGS_MODULE=config.settings.testing
+# An empty variable means the default and wins over .env, which gives the demo its secrets only.
+defaults := $(patsubst %,%=,$(filter-out SECRET_KEY JWT_SECRET_KEY,$(names)))
+demo := $(unset) $(defaults) DEBUG=True SQLITE_PATH=data/demo/db.sqlite3 \
 	MEDIA_ROOT=data/demo/media ML_MODELS_DIR=data/demo/ml_models
 
 help:  ## Afficher cette aide
@@ -45,7 +48,7 @@ check: setup  ## Migrations, schéma OpenAPI, réglages de production
 	@$(testing) $(python) manage.py makemigrations --check --dry-run
 	@$(testing) $(python) manage.py spectacular --validate --fail-on-warn --file data/openapi.yaml
 	@diff -u openapi.yaml data/openapi.yaml || { echo "openapi.yaml n'est plus à jour : lancez make openapi"; exit 1; }
-	@env $(unset) DEBUG=False DJANGO_SETTINGS_MODULE=config.settings.production ALLOWED_HOSTS=banque.example \
+	@$(unset) DEBUG=False DJANGO_SETTINGS_MODULE=config.settings.production ALLOWED_HOSTS=banque.example \
 		SECRET_KEY=$$($(secret)) JWT_SECRET_KEY=$$($(secret)) DB_HOST=127.0.0.1 DB_PASSWORD=$$($(secret)) \
 		REDIS_URL=redis://127.0.0.1:6379/0 $(python) manage.py check --deploy --fail-level WARNING
 secret := $(python) -c 'import secrets; print(secrets.token_urlsafe(50))'

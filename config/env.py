@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import environ
@@ -59,23 +60,23 @@ def path(name: str, default: Path) -> Path:
     return BASE_DIR / text(name, str(default))
 
 
-def settings_module(argv: list[str] | None = None) -> str:
-    """Choose the settings of a process that named none.
+def settings_module(argv: Sequence[str]) -> str:
+    """Choose the settings of a process.
 
-    `manage.py test` gets the testing settings, DEBUG=False in the environment or .env
-    the production ones, everything else the development ones.
+    `manage.py test` always gets the testing settings; else the named ones; else those of
+    production where DEBUG=False in the environment or .env, and of development elsewhere.
     """
-    if argv and argv[1:2] == ["test"]:
+    if argv[1:2] == ["test"]:
         return "config.settings.testing"
+    if named := os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return named
     read_dotenv()
     return f"config.settings.{'development' if boolean('DEBUG', True) else 'production'}"
 
 
-def configure(argv: list[str] | None = None) -> None:
-    """Set DJANGO_SETTINGS_MODULE where nobody did; end with one sentence on a bad value."""
-    if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return
+def configure(argv: Sequence[str] = ()) -> None:
+    """Set DJANGO_SETTINGS_MODULE; end with one sentence where DEBUG cannot be read."""
     try:
         os.environ["DJANGO_SETTINGS_MODULE"] = settings_module(argv)
-    except SettingRefused as error:
-        sys.exit(str(error))
+    except SettingRefused as refusal:
+        sys.exit(str(refusal))

@@ -13,7 +13,8 @@ class PytestRunner:
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """No option of its own: for more, call pytest."""
+        """One option of Django's own; for more, call pytest."""
+        parser.add_argument("--failfast", action="store_true", help="S'arrêter au premier échec.")
 
     def run_tests(self, test_labels: list[str], **kwargs: Any) -> int:
         argv = list(test_labels)

@@ -1,0 +1,152 @@
+"""config.env: what a variable may hold, and what is said when it does not."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from config import env
+
+ROOT = Path(__file__).parent.parent
+READ = re.compile(r'env\.(?:text|integer|boolean|words|path)\(\s*"([A-Z_]+)"')
+DECLARED = re.compile(r"^([A-Z_]+)=", re.MULTILINE)
+
+
+def _read_by_settings() -> set[str]:
+    return {
+        name
+        for source in (ROOT / "config").rglob("*.py")
+        for name in READ.findall(source.read_text(encoding="utf-8"))
+    }
+
+
+def _declared() -> list[str]:
+    return DECLARED.findall((ROOT / ".env.example").read_text(encoding="utf-8"))
+
+
+def test_env_example_names_what_settings_read_and_nothing_else() -> None:
+    assert set(_declared()) == _read_by_settings()
+
+
+def test_env_example_names_each_variable_once() -> None:
+    assert len(_declared()) == len(set(_declared()))
+
+
+def test_nothing_reads_the_environment_past_config_env() -> None:
+    reader = re.compile(r"os\.(environ|getenv)")
+    readers = {
+        str(source.relative_to(ROOT))
+        for folder in ("apps", "config")
+        for source in (ROOT / folder).rglob("*.py")
+        if reader.search(source.read_text(encoding="utf-8"))
+    }
+    # testing.py asks for xdist's worker, which is no setting.
+    assert readers == {"config/env.py", "config/settings/testing.py"}
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", "  ")
+    assert env.text("A_NAME", "default") == "default"
+    assert env.integer("A_NAME", 7) == 7
+    assert env.boolean("A_NAME", True) is True
+    assert env.words("A_NAME", "a,b") == ["a", "b"]
+
+
+def test_a_required_value_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_NAME", raising=False)
+    with pytest.raises(env.SettingRefused, match="A_NAME est requise"):
+        env.text("A_NAME")
+
+
+@pytest.mark.parametrize("raw", ["douze", "1.5", "1 000", "NaN"])
+def test_an_integer_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    with pytest.raises(env.SettingRefused, match=f"A_NAME doit être un entier, pas « {raw} »"):
+        env.integer("A_NAME", 1)
+
+
+def test_an_integer_below_its_minimum_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", "0")
+    with pytest.raises(env.SettingRefused, match="A_NAME doit valoir au moins 1, pas 0"):
+        env.integer("A_NAME", 5, minimum=1)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [("True", True), ("1", True), ("oui", True), ("FALSE", False), ("off", False), ("non", False)],
+)
+def test_booleans_are_read_without_regard_to_case(
+    monkeypatch: pytest.MonkeyPatch, raw: str, value: bool
+) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    assert env.boolean("A_NAME", not value) is value
+
+
+def test_a_boolean_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", "peut-être")
+    with pytest.raises(env.SettingRefused, match="A_NAME doit valoir True ou False"):
+        env.boolean("A_NAME", True)
+
+
+def test_words_are_split_at_commas_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", " a.example , ,b.example,")
+    assert env.words("A_NAME") == ["a.example", "b.example"]
+
+
+def test_a_relative_path_starts_at_the_project_and_an_absolute_one_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("A_NAME", "data/x")
+    assert env.path("A_NAME", Path("/default")) == ROOT / "data" / "x"
+    monkeypatch.setenv("A_NAME", "/srv/x")
+    assert env.path("A_NAME", Path("/default")) == Path("/srv/x")
+
+
+def test_the_environment_wins_over_dotenv_even_when_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("A_NAME=file\nANOTHER_NAME=file\nA_THIRD=$ecret=éà#1\n", encoding="utf-8")
+    monkeypatch.setenv("A_NAME", "")
+    # setenv then delenv: monkeypatch removes at the end what read_dotenv adds.
+    for name in ("ANOTHER_NAME", "A_THIRD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    env.read_dotenv(dotenv)
+    assert env.text("A_NAME", "default") == "default"
+    assert env.text("ANOTHER_NAME") == "file"
+    assert env.text("A_THIRD") == "$ecret=éà#1"
+
+
+@pytest.mark.parametrize(
+    ("argv", "debug", "module"),
+    [
+        (["manage.py", "runserver"], "True", "development"),
+        (["manage.py", "runserver"], "", "development"),
+        (["manage.py", "runserver"], "False", "production"),
+        (["gunicorn", "config.wsgi"], "False", "production"),
+        (["manage.py", "test"], "False", "testing"),
+    ],
+)
+def test_settings_are_chosen_by_debug_and_the_suite_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], debug: str, module: str
+) -> None:
+    monkeypatch.setenv("DEBUG", debug)
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+    monkeypatch.setattr(env, "read_dotenv", lambda: None)
+    assert env.settings_module(argv) == f"config.settings.{module}"
+
+
+def test_the_suite_keeps_its_settings_whatever_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "config.settings.production")
+    env.configure(["manage.py", "test"])
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "config.settings.testing"
+
+
+def test_a_named_settings_module_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "config.settings.production")
+    env.configure(["manage.py", "migrate"])
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "config.settings.production"

@@ -1,0 +1,56 @@
+"""`manage.py test` is pytest by another name."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def manage_test(*argv: str) -> "subprocess.CompletedProcess[str]":
+    ours = ("PYTEST_", "DJANGO_", "DB_", "REDIS_URL")
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    return subprocess.run(
+        [sys.executable, "manage.py", "test", *argv],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def _write(tmp_path: Path, body: str) -> str:
+    test = tmp_path / "test_planted.py"
+    test.write_text(body, encoding="utf-8")
+    return str(test)
+
+
+def test_labels_reach_pytest_with_the_testing_settings(tmp_path: Path) -> None:
+    label = _write(
+        tmp_path,
+        "def test_a(settings): assert settings.SETTINGS_MODULE == 'config.settings.testing'\n"
+        "def test_b(db): pass\n",
+    )
+    ran = manage_test(label)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "2 passed" in ran.stdout
+
+
+def test_a_failure_is_an_exit_code(tmp_path: Path) -> None:
+    ran = manage_test(_write(tmp_path, "def test_a(): assert False\ndef test_b(): pass\n"))
+    assert ran.returncode == 1
+    assert "1 failed, 1 passed" in ran.stdout
+
+
+def test_failfast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    label = _write(tmp_path, "def test_a(): assert False\ndef test_b(): assert False\n")
+    ran = manage_test("--failfast", label)
+    assert ran.returncode == 1
+    assert "1 failed" in ran.stdout
+    assert "2 failed" not in ran.stdout
+
+
+def test_a_label_that_names_nothing_is_an_error(tmp_path: Path) -> None:
+    assert manage_test(str(tmp_path / "nowhere.py")).returncode == 1
