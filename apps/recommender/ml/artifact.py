@@ -1,0 +1,270 @@
+"""A model on disk: a folder of its own that is either whole and as written, or refused.
+
+    <version>/weights.safetensors   the weights
+    <version>/items.json            outside ids of the item rows
+    <version>/users.json            outside ids of the user rows, null once erased
+    <version>/manifest.json         format, architecture, sizes, SHA-256 of weights and items
+
+The two files that people or accounts concern are sealed: they carry the SHA-256 of their own
+content. The manifest does not name the hash of `users.json`, so that erasing an account rewrites
+that file alone. Nothing here can run code on loading: safetensors and JSON only.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
+
+from apps.recommender.ml.config import ModelConfig
+from apps.recommender.ml.data_loader import Dataset, IntArray
+from apps.recommender.ml.errors import (
+    CorruptArtifact,
+    InvalidVersion,
+    UnknownArchitecture,
+    VersionExists,
+)
+from apps.recommender.ml.ncf_model import NCF
+
+FORMAT = 1
+WEIGHTS, ITEMS, USERS = "weights.safetensors", "items.json", "users.json"
+MANIFEST = "manifest.json"
+ERASED = -1  # in `user_ids`, the row of an erased account
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ASIDE = ".aside-"
+_ASIDE_SECONDS = 3600
+# What reading a file that is not ours can raise.
+_FAULTS = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    SafetensorError,
+    UnknownArchitecture,
+)
+
+
+class ArtifactInfo(NamedTuple):
+    """Where a model was written; sha256 is its manifest's, size is in bytes, all files together."""
+
+    version: str
+    path: Path
+    sha256: str
+    size: int
+
+
+class Artifact(NamedTuple):
+    """A verified model; user_ids int64[n_users] (ERASED where erased), item_ids int64[n_items]."""
+
+    model: NCF
+    user_ids: IntArray
+    item_ids: IntArray
+    manifest: dict[str, Any]
+
+
+def version_path(root: Path, version: str) -> Path:
+    """The folder of a version; raises InvalidVersion for what is no plain name."""
+    if not _VERSION.fullmatch(version):
+        raise InvalidVersion(
+            f"« {version} » ne peut nommer un modèle : 1 à 64 lettres sans accent, chiffres, "
+            "points, tirets ou soulignés, en commençant par une lettre ou un chiffre."
+        )
+    return root / version
+
+
+def save(
+    root: Path, version: str, model: NCF, dataset: Dataset, metadata: dict[str, Any]
+) -> ArtifactInfo:
+    """Write the model aside in `root`, flush it to the disk, then rename it into place.
+
+    Nothing is left behind by a failure; what a killed process left is swept by a later save.
+    Raises InvalidVersion, VersionExists, OSError.
+    """
+    path = version_path(root, version)
+    files = _contents(version, model, dataset, metadata)
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    aside = root / f"{_ASIDE}{uuid.uuid4().hex}"
+    try:
+        aside.mkdir()
+        for name, content in files.items():
+            _write(aside / name, content)
+        _flush_folder(aside)
+        _move(aside, path)
+        _flush_folder(root)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    size = sum(len(content) for content in files.values())
+    return ArtifactInfo(version, path, _sha256(files[MANIFEST]), size)
+
+
+def load(path: Path, *, sha256: str | None = None) -> Artifact:
+    """Read a model and verify all of it; `sha256` is the one of its manifest, where it is known.
+
+    Raises CorruptArtifact, and nothing else, whatever is wrong with the files.
+    """
+    try:
+        return _load(path, sha256)
+    except _FAULTS as fault:
+        raise CorruptArtifact(
+            f"Le modèle {path.name} est inutilisable ({fault}). Restaurez son dossier depuis une "
+            "sauvegarde ou entraînez-en un autre (train_model)."
+        ) from fault
+
+
+def erase_user(path: Path, user_id: int) -> bool:
+    """Forget which row was this person's, in `users.json` alone; was there one?
+
+    Raises CorruptArtifact.
+    """
+    user_ids = load(path).user_ids
+    known = user_ids == user_id
+    if user_id == ERASED or not known.any():
+        return False
+    aside = path / f"{_ASIDE}{uuid.uuid4().hex}"
+    _write(aside, _users(path.name, np.where(known, ERASED, user_ids)))
+    aside.replace(path / USERS)
+    _flush_folder(path)
+    return True
+
+
+def _contents(
+    version: str, model: NCF, dataset: Dataset, metadata: dict[str, Any]
+) -> dict[str, bytes]:
+    weights = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    files = {
+        WEIGHTS: write_tensors(weights),
+        ITEMS: _canonical({"item_ids": dataset.item_ids.tolist()}),
+    }
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "architecture": model.config.architecture,
+        "embedding_dim": model.config.embedding_dim,
+        "n_users": model.config.n_users,
+        "n_items": model.config.n_items,
+        "files": {name: _sha256(content) for name, content in files.items()},
+        "metadata": metadata,
+    }
+    return {**files, USERS: _users(version, dataset.user_ids), MANIFEST: _sealed(manifest)}
+
+
+def _load(path: Path, sha256: str | None) -> Artifact:
+    raw = (path / MANIFEST).read_bytes()
+    _require(sha256 in {None, _sha256(raw)}, "le manifeste n'est pas celui qui a été enregistré")
+    manifest = _unsealed(raw, MANIFEST)
+    _require(manifest["format"] == FORMAT, f"format {manifest['format']}, {FORMAT} attendu")
+    _require(manifest["version"] == path.name, "le manifeste est celui d'une autre version")
+    weights, items = (_verified(path, manifest, name) for name in (WEIGHTS, ITEMS))
+    users = _unsealed((path / USERS).read_bytes(), USERS)
+    _require(users["version"] == path.name, f"{USERS} est celui d'une autre version")
+    user_ids = [ERASED if user_id is None else user_id for user_id in users["user_ids"]]
+    return Artifact(
+        _model(manifest, weights),
+        _ids(user_ids, manifest["n_users"]),
+        _ids(json.loads(items)["item_ids"], manifest["n_items"]),
+        manifest,
+    )
+
+
+def _model(manifest: dict[str, Any], weights: bytes) -> NCF:
+    tensors = read_tensors(weights)
+    for name, tensor in tensors.items():
+        _require(tensor.dtype == torch.float32, f"{name} n'est pas en float32")
+        _require(bool(torch.isfinite(tensor).all()), f"{name} contient des valeurs indéfinies")
+    sizes = (manifest[key] for key in ("architecture", "n_users", "n_items", "embedding_dim"))
+    config = ModelConfig(*sizes)
+    _require(tensors["branches.0.users.weight"].shape[0] == config.n_users, "autres dimensions")
+    model = NCF(config)
+    model.load_state_dict(tensors)  # strict: names and shapes must agree
+    return model.eval()
+
+
+def _verified(path: Path, manifest: dict[str, Any], name: str) -> bytes:
+    content = (path / name).read_bytes()
+    _require(_sha256(content) == manifest["files"][name], f"{name} a changé depuis son écriture")
+    return content
+
+
+def _ids(ids: list[int], n: int) -> IntArray:
+    _require(len(ids) == n, f"{len(ids)} identifiants pour {n} lignes")
+    _require(all(type(one) is int for one in ids), "un identifiant n'est pas un entier")
+    return np.array(ids, dtype=np.int64)
+
+
+def _users(version: str, user_ids: IntArray) -> bytes:
+    ids = [None if user_id == ERASED else user_id for user_id in user_ids.tolist()]
+    return _sealed({"version": version, "user_ids": ids})
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    return _canonical({**content, "sha256": _sha256(_canonical(content))})
+
+
+def _unsealed(raw: bytes, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(raw)
+    content.pop("sha256")
+    # Compared as bytes: a change that leaves the JSON's meaning alone is a change too.
+    _require(_sealed(content) == raw, f"{name} a changé depuis son écriture")
+    return content
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _require(valid: bool, fault: str) -> None:
+    if not valid:
+        raise ValueError(fault)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(aside: Path, path: Path) -> None:
+    taken = VersionExists(f"Le modèle {path.name} existe déjà : choisissez une autre version.")
+    if path.exists():
+        raise taken
+    try:
+        aside.rename(path)
+    except OSError:
+        if path.exists():  # another process was faster
+            raise taken from None
+        raise
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(root: Path) -> None:
+    for left in root.glob(f"{_ASIDE}*"):
+        if time.time() - left.stat().st_mtime > _ASIDE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
