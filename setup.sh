@@ -51,6 +51,12 @@ choose_python() {
     fail "Python 3.11 ou plus récent est nécessaire (trouvé : $("${PYTHON:-python3}" --version 2>/dev/null || echo aucun)) ; installez-le ou donnez son chemin : PYTHON=/chemin/vers/python ./setup.sh"
 }
 
+# pip that ends by itself leaves a sound venv/; only a killed one does not.
+give_up() {
+    rm -f venv/.incomplet
+    fail "$@"
+}
+
 torch_pin() { grep -E '^torch==' requirements/base.txt; }
 
 # --no-deps: the rest of torch's needs comes with the other requirements, from the usual index.
@@ -60,7 +66,7 @@ install_torch_from() {
     *://*) pip install --no-deps --index-url "$1" "$(torch_pin)" ;;
     *.whl) pip install --no-deps --no-index --find-links "$(dirname "$1")" "$(torch_pin)" ;;
     *) pip install --no-deps --no-index --find-links "$1" "$(torch_pin)" ;;
-    esac || fail "$(torch_pin) n'a pas pu être installé depuis TORCH_INDEX_URL=$1 ; vérifiez l'adresse ou le dossier."
+    esac || give_up "$(torch_pin) n'a pas pu être installé depuis TORCH_INDEX_URL=$1 ; vérifiez l'adresse ou le dossier."
 }
 
 announce_torch() {
@@ -87,8 +93,8 @@ install_requirements() {
         if [ -n "${TORCH_INDEX_URL:-}" ]; then install_torch_from "$TORCH_INDEX_URL"; else announce_torch; fi
     fi
     say "Installation de requirements/$1.txt."
-    pip install -r "requirements/$1.txt" || fail "l'installation a échoué ; corrigez ce que pip signale ci-dessus, puis relancez ./setup.sh"
-    rm -f venv/.installe-* venv/.incomplet
+    pip install -r "requirements/$1.txt" || give_up "l'installation a échoué ; corrigez ce que pip signale ci-dessus, puis relancez ./setup.sh"
+    rm -f venv/.incomplet
     wanted "$1" >"venv/.installe-$1"
 }
 
