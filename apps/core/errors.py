@@ -1,20 +1,118 @@
-"""The one error form: `{type, errors: [{code, detail, attr}], request_id}`."""
+"""The one error form: `{type, errors: [{code, detail, attr}], request_id}`, for every failure."""
 
+import dataclasses
+import sys
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.utils.translation import gettext as _
+from django.views import defaults
+from django.views.csrf import csrf_failure as default_csrf_failure
 from drf_standardized_errors.formatter import ExceptionFormatter as BaseFormatter
-from drf_standardized_errors.handler import exception_handler as base_handler
-from rest_framework.response import Response
+from drf_standardized_errors.handler import ExceptionHandler as BaseHandler
+from drf_standardized_errors.handler import exception_handler
+from rest_framework.exceptions import ParseError
 
-exception_handler = base_handler
+from apps.core.exceptions import DatabaseDown, TooLarge
+
+DATABASE_DOWN = (OperationalError, InterfaceError)
+
+
+class ExceptionHandler(BaseHandler):
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, DATABASE_DOWN):
+            return DatabaseDown()
+        if isinstance(exc, RequestDataTooBig):
+            return TooLarge()
+        if isinstance(exc, (SuspiciousOperation, UnreadablePostError)):
+            return ParseError()
+        return super().convert_known_exceptions(exc)
 
 
 class ExceptionFormatter(BaseFormatter):
-    def format_error_response(self, error_response: Any) -> Any:
-        body = super().format_error_response(error_response)
-        request = self.context.get("request")
-        body["request_id"] = getattr(request, "request_id", None)
-        return body
+    def format_error_response(self, error_response: Any) -> dict[str, Any]:
+        request_id = getattr(self.context.get("request"), "request_id", None)
+        return _printable(dataclasses.asdict(error_response)) | {"request_id": request_id}
 
 
-__all__ = ["ExceptionFormatter", "Response", "exception_handler"]
+def _printable(body: dict[str, Any]) -> dict[str, Any]:
+    """A lone surrogate of the request, echoed in a message, could not be encoded."""
+    for error in body["errors"]:
+        for key in ("detail", "attr"):
+            if error[key] is not None:
+                error[key] = error[key].encode(errors="replace").decode()
+    return body
+
+
+# --- Failures outside of DRF: unknown paths, refused hosts, broken middleware ------------
+
+
+def error_response(
+    request: HttpRequest, status: int, code: str, detail: str, *, wait: int | None = None
+) -> JsonResponse:
+    body = {
+        "type": "server_error" if status >= 500 else "client_error",
+        "errors": [{"code": code, "detail": detail, "attr": None}],
+        "request_id": getattr(request, "request_id", None),
+    }
+    headers = {"Retry-After": str(wait)} if wait else {}
+    return JsonResponse(
+        body, status=status, headers=headers, json_dumps_params={"ensure_ascii": False}
+    )
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
+def unknown_path(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    """Stands behind every path of the API, so that its 404 has the one form, also with DEBUG."""
+    detail = "Cette adresse n'existe pas dans l'API : voyez /api/docs/."
+    if not request.path_info.endswith("/"):
+        detail += " Les adresses de l'API se terminent par « / »."
+    return error_response(request, 404, "not_found", detail)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_api(request):
+        return defaults.bad_request(request, exception)
+    return error_response(request, 400, "parse_error", "La requête est mal formée.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_api(request):
+        return defaults.permission_denied(request, exception)
+    return error_response(request, 403, "permission_denied", _("Permission denied"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    if not _is_api(request):
+        return default_csrf_failure(request, reason)
+    return error_response(request, 403, "csrf", "Le jeton CSRF est absent ou périmé.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_api(request):
+        return defaults.page_not_found(request, exception)
+    return unknown_path(request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    down = isinstance(sys.exc_info()[1], DATABASE_DOWN)
+    if down:
+        return error_response(
+            request,
+            503,
+            DatabaseDown.default_code,
+            DatabaseDown.default_detail,
+            wait=DatabaseDown.wait,
+        )
+    if not _is_api(request):
+        return defaults.server_error(request)
+    return error_response(request, 500, "error", "Erreur interne : signalez le request_id.")
+
+
+__all__ = ["ExceptionFormatter", "ExceptionHandler", "error_response", "exception_handler"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, F, Q
 
 from apps.core.text import normalise
 
@@ -36,7 +36,44 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
             queryset = queryset.filter(texte_recherche__contains=word)
         return queryset
 
+    def filtered(
+        self,
+        *,
+        search: str = "",
+        corrige: bool | None = None,
+        not_seen_by: User | AnonymousUser | None = None,
+        **conditions: Any,
+    ) -> EpreuveQuerySet:
+        """Narrow by what a query string may ask; `conditions` are lookups of the model."""
+        queryset = self.matching(search).filter(**conditions)
+        if corrige is not None:
+            without = Q(fichier_corrige="")
+            queryset = queryset.filter(~without if corrige else without)
+        if not_seen_by is not None and not_seen_by.is_authenticated:
+            queryset = queryset.exclude(interactions__user=not_seen_by)
+        return queryset
+
+    def sorted_by(self, ordering: str) -> EpreuveQuerySet:
+        """Ties by id; a missing value comes last in both directions, on every database."""
+        field = F(ordering.removeprefix("-"))
+        if ordering.startswith("-"):
+            return self.order_by(field.desc(nulls_last=True), "-id")
+        return self.order_by(field.asc(nulls_last=True), "id")
+
+    def recent(self) -> EpreuveQuerySet:
+        return self.published().order_by("-date_publication", "-id")
+
+    def with_names(self) -> EpreuveQuerySet:
+        """What every serializer of an épreuve shows, in the same query."""
+        return self.select_related("matiere", "filiere", "enseignant", "depose_par")
+
 
 class CommentaireQuerySet(models.QuerySet["Commentaire"]):
     def visible_to(self, user: User | AnonymousUser) -> CommentaireQuerySet:
         return self if user.is_staff else self.filter(statut="visible")
+
+    def with_replies(self) -> CommentaireQuerySet:
+        """With `nb_reponses`; oldest first, which grouping would otherwise forget."""
+        replies = Count("reponses", filter=Q(reponses__statut="visible"))
+        rows = self.select_related("auteur").annotate(nb_reponses=replies)
+        return rows.order_by("date_creation", "id")

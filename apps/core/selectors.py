@@ -3,9 +3,11 @@
 import datetime as dt
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.models import (
     Case,
+    Count,
     DateTimeField,
     Exists,
     ExpressionWrapper,
@@ -18,7 +20,8 @@ from django.db.models import (
 )
 
 from apps.core import feedback
-from apps.core.models import Evaluation, Interaction, TypeInteraction
+from apps.core.models import Epreuve, Evaluation, Interaction, TypeInteraction, User
+from apps.core.querysets import EpreuveQuerySet
 
 
 def popularity(*, now: dt.datetime | None = None) -> dict[int, int]:
@@ -71,3 +74,30 @@ def _weight() -> Case:
         if type_interaction != TypeInteraction.EVALUATION
     )
     return Case(*by_type, default=by_note, output_field=IntegerField())
+
+
+def top_popular(queryset: EpreuveQuerySet, limite: int) -> list[Epreuve]:
+    """The most popular épreuves of a published queryset, ties by id; none without popularity."""
+    weights = popularity()
+    candidates = (pk for pk in queryset.order_by().values_list("pk", flat=True) if pk in weights)
+    best = sorted(candidates, key=lambda pk: (-weights[pk], pk))[:limite]
+    rows = queryset.with_names().in_bulk(best)
+    return [rows[pk] for pk in best]
+
+
+def has_seen(user: User | AnonymousUser, epreuve: Epreuve) -> bool:
+    """An interaction of any kind counts."""
+    if not user.is_authenticated:
+        return False
+    return Interaction.objects.filter(user=user, epreuve=epreuve).exists()
+
+
+def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:
+    """How many evaluations gave each note from 1 to 5, in one query."""
+    difficulte = dict.fromkeys(range(1, 6), 0)
+    pertinence = dict.fromkeys(range(1, 6), 0)
+    pairs = epreuve.evaluations.order_by().values_list("note_difficulte", "note_pertinence")
+    for note_difficulte, note_pertinence, number in pairs.annotate(number=Count("id")):
+        difficulte[note_difficulte] += number
+        pertinence[note_pertinence] += number
+    return {"difficulte": difficulte, "pertinence": pertinence}

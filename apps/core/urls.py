@@ -1,3 +1,19 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from apps.core import views
+
+router = SimpleRouter(use_regex_path=False)
+router.register("epreuves", views.EpreuveViewSet)
+router.register("evaluations", views.EvaluationViewSet)
+router.register("commentaires", views.CommentaireViewSet)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("token/", views.LoginView.as_view(), name="token"),
+    path("token/refresh/", views.RefreshView.as_view(), name="token-refresh"),
+    path("token/verify/", views.VerifyView.as_view(), name="token-verify"),
+    path("token/blacklist/", views.BlacklistView.as_view(), name="token-blacklist"),
+    path("moi/", views.MoiView.as_view(), name="moi"),
+    path("fichiers/<str:jeton>/", views.FichierView.as_view(), name="fichier"),
+    *router.urls,
+]

@@ -24,10 +24,13 @@ if not DB_HOST:
 
 # Fast and weak on purpose: the suite logs in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"anon": "100000/min", "user": "100000/min"}
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
+    ("anon", "user", "ecriture"), "100000/min"
+)
 
 # conftest gives each test a folder of its own; these only keep a forgotten one out of the tree.
 MEDIA_ROOT = Path(tempfile.gettempdir()) / "banque-tests" / "media"
 ML_MODELS_DIR = Path(tempfile.gettempdir()) / "banque-tests" / "ml_models"
+MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
 TEST_RUNNER = "config.test_runner.PytestRunner"

@@ -1,0 +1,32 @@
+"""Refusals that name themselves; `errors` gives them their form."""
+
+from rest_framework.exceptions import APIException, NotFound
+
+
+class Conflict(APIException):
+    status_code = 409
+    default_code = "conflit"
+
+
+class TooLarge(APIException):
+    status_code = 413
+    default_code = "trop_volumineux"
+    default_detail = "La requête est trop volumineuse."
+
+
+class NotAPdf(APIException):
+    status_code = 415
+    default_code = "pdf_attendu"
+    default_detail = "Ce fichier n'est pas un PDF : envoyez le document au format PDF."
+
+
+class MissingFile(NotFound):
+    default_code = "fichier_absent"
+    default_detail = "Cette épreuve n'a pas ce document."
+
+
+class DatabaseDown(APIException):
+    status_code = 503
+    default_code = "base_indisponible"
+    default_detail = "La base de données ne répond pas. Réessayez dans quelques secondes."
+    wait = 5

@@ -1,0 +1,67 @@
+"""Fields whose refusals name what is allowed, and that no input can break."""
+
+from typing import Any, NoReturn
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+
+from apps.core.services.files import Pdf, read_pdf
+
+
+class Choice(serializers.ChoiceField):
+    default_error_messages = {"invalid_choice": "Valeur inconnue. Valeurs admises : {allowed}."}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        super().fail(key, allowed=", ".join(map(str, self.choices)), **kwargs)
+
+
+class CodeField(serializers.SlugRelatedField[Any]):
+    default_error_messages = {
+        "does_not_exist": "Code inconnu. Codes admis : {allowed}.",
+        "invalid": "Donnez un code, en texte.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(slug_field="code", **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        if key == "does_not_exist":
+            rows: QuerySet[Any] = self.get_queryset()  # type: ignore[assignment]
+            kwargs["allowed"] = ", ".join(sorted(row.code for row in rows))
+        super().fail(key, **kwargs)
+
+
+class IdField(serializers.PrimaryKeyRelatedField[Any]):
+    default_error_messages = {
+        "does_not_exist": "Rien ne porte cet identifiant.",
+        "incorrect_type": "Donnez un identifiant : un entier.",
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Only integers: 1e400 or a list would break the query."""
+        number = str(data) if isinstance(data, int | str) and not isinstance(data, bool) else ""
+        if not (number.isdecimal() and len(number) < 19):
+            self.fail("incorrect_type", data_type=type(data).__name__)
+        return super().to_internal_value(int(number))
+
+
+class PublishedField(IdField):
+    """An épreuve that people may act upon; another one does not exist, and is a 404."""
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        if key == "does_not_exist":
+            raise NotFound("Cette épreuve n'existe pas ou n'est pas publiée.")
+        super().fail(key, **kwargs)
+
+
+class PdfField(serializers.FileField):
+    """A file that was opened and found to be a PDF."""
+
+    def to_internal_value(self, data: Any) -> Pdf:  # type: ignore[override]
+        return read_pdf(super().to_internal_value(data))

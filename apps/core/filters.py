@@ -1,0 +1,116 @@
+"""Query strings, read as strictly as bodies."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from apps.core.fields import Choice, CodeField, IdField
+from apps.core.models import Epreuve, Filiere, Matiere, Niveau, Role, Session, TypeEpreuve, User
+from apps.core.pagination import Pagination
+from apps.core.querysets import EpreuveQuerySet
+
+
+class QueryString(serializers.Serializer[Any]):
+    """Typed query parameters: an unknown or repeated name is refused, like a bad value."""
+
+    @classmethod
+    def read(cls, request: Request) -> dict[str, Any]:
+        repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+        query = cls(
+            data=request.query_params.dict(), context={"request": request, "repeated": repeated}
+        )
+        query.is_valid(raise_exception=True)
+        return query.validated_data  # type: ignore[no-any-return]
+
+    def to_internal_value(self, data: Any) -> Any:
+        errors = dict.fromkeys(self.context["repeated"], "Ce paramètre est répété.")
+        allowed = f"Paramètre inconnu. Paramètres admis : {', '.join(self.fields)}."
+        errors |= {name: allowed for name in data if name not in self.fields}
+        if errors:
+            raise serializers.ValidationError(errors, code="parametre")
+        return super().to_internal_value(data)
+
+
+class PageQuery(QueryString):
+    page = serializers.IntegerField(min_value=1, required=False, help_text="Rang de la page.")
+    page_size = serializers.IntegerField(
+        min_value=1,
+        max_value=Pagination.max_page_size,
+        required=False,
+        help_text="Résultats par page.",
+    )
+
+
+class EpreuveFilters(QueryString):
+    """What any list of épreuves may be narrowed by; `narrowed` applies it."""
+
+    search = serializers.CharField(
+        max_length=100,
+        required=False,
+        allow_blank=True,
+        help_text="Mots du titre, de la description, de la matière ou de l'enseignant ; accents "
+        "et casse indifférents.",
+    )
+    matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
+    filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
+    niveau = Choice(Niveau.choices, required=False)
+    type_epreuve = Choice(TypeEpreuve.choices, required=False)
+    session = Choice(Session.choices, required=False)
+    annee = serializers.IntegerField(min_value=1900, max_value=2100, required=False)
+    annee_min = serializers.IntegerField(min_value=1900, max_value=2100, required=False)
+    annee_max = serializers.IntegerField(min_value=1900, max_value=2100, required=False)
+    enseignant = IdField(
+        queryset=User.objects.exclude(role=Role.ETUDIANT),
+        required=False,
+        help_text="Identifiant de l'enseignant.",
+    )
+    corrige = serializers.BooleanField(required=False, help_text="Avec ou sans corrigé.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("annee_min", 0) > attrs.get("annee_max", 9999):
+            raise serializers.ValidationError(
+                {"annee_min": "annee_min dépasse annee_max."}, code="intervalle"
+            )
+        return attrs
+
+
+_LOOKUPS = {"annee_min": "annee__gte", "annee_max": "annee__lte"}
+
+
+def narrowed(
+    queryset: EpreuveQuerySet, values: dict[str, Any], request: Request
+) -> EpreuveQuerySet:
+    """Apply the values of EpreuveFilters, and `exclude_seen` where the query has it."""
+    seen_by = request.user if values.get("exclude_seen") else None
+    conditions = {
+        _LOOKUPS.get(name, name): values[name]
+        for name in EpreuveFilters._declared_fields
+        if name in values
+    }
+    return queryset.filtered(not_seen_by=seen_by, **conditions)
+
+
+class EpreuveListQuery(EpreuveFilters, PageQuery):
+    ORDERINGS = ("date_publication", "annee", "titre", "nb_vues", "nb_telechargements")
+
+    ordering = Choice(
+        [sign + name for name in ORDERINGS for sign in ("", "-")],
+        default="-date_publication",
+        help_text="Un « - » devant le nom inverse l'ordre.",
+    )
+
+
+class EpreuveTopQuery(EpreuveFilters):
+    limite = serializers.IntegerField(min_value=1, max_value=50, default=10)
+    exclude_seen = serializers.BooleanField(
+        default=False, help_text="Sans celles que vous avez déjà vues."
+    )
+
+
+class CommentaireQuery(PageQuery):
+    epreuve = IdField(
+        queryset=Epreuve.objects.all(),
+        required=False,
+        help_text="Les commentaires de cette épreuve ; sans elle, les vôtres.",
+    )

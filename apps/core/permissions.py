@@ -1,0 +1,37 @@
+from typing import Any
+
+from django.conf import settings
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from apps.core.models import Commentaire, Epreuve
+
+
+class CataloguePermission(BasePermission):
+    """Reads need a token only where the catalogue is not public; deposits need a teacher."""
+
+    message = "Seuls les enseignants et les administrateurs déposent ou modifient des épreuves."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method in SAFE_METHODS and settings.CATALOGUE_PUBLIC:
+            return True
+        if not request.user.is_authenticated:
+            return False
+        return view.action != "create" or request.user.peut_deposer
+
+    def has_object_permission(self, request: Request, view: Any, obj: Epreuve) -> bool:
+        if request.method in SAFE_METHODS or request.user.is_staff:
+            return True
+        self.message = "Seuls son auteur et les administrateurs modifient cette épreuve."
+        return obj.depose_par_id == request.user.pk
+
+
+class CommentairePermission(BasePermission):
+    """The author edits and deletes; a moderator only deletes."""
+
+    message = "Seul son auteur modifie ce commentaire."
+
+    def has_object_permission(self, request: Request, view: Any, obj: Commentaire) -> bool:
+        if obj.auteur_id == request.user.pk:
+            return True
+        return request.method == "DELETE" and request.user.is_staff

@@ -1,0 +1,39 @@
+"""What drf-spectacular cannot guess: the one error form."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema as SpectacularSchema
+from drf_spectacular.utils import OpenApiResponse
+from drf_standardized_errors.openapi import AutoSchema as BaseAutoSchema
+from rest_framework import serializers
+
+
+class ErreurSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Nom stable de l'erreur, pour les programmes.")
+    detail = serializers.CharField(help_text="Ce qui ne va pas, pour les personnes.")
+    attr = serializers.CharField(allow_null=True, help_text="Champ ou paramètre en cause.")
+
+
+class ErrorResponseSerializer(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(["validation_error", "client_error", "server_error"])
+    errors = ErreurSerializer(many=True)  # type: ignore[assignment]
+    request_id = serializers.CharField(
+        allow_null=True, help_text="À citer quand vous signalez un problème."
+    )
+
+
+ERROR = OpenApiResponse(ErrorResponseSerializer)
+
+
+class AutoSchema(BaseAutoSchema):
+    def _should_add_validation_error_response(self) -> bool:
+        """A refused query string is a 400 as well as a refused body."""
+        asks = any(parameter["in"] == "query" for parameter in self._get_parameters())
+        return asks or super()._should_add_validation_error_response()
+
+    def _get_error_response_serializer(self, status_code: str) -> type[ErrorResponseSerializer]:
+        return ErrorResponseSerializer
+
+    def _get_examples(self, *args: Any, **kwargs: Any) -> Any:
+        """Without the examples of the library, which know nothing of request_id."""
+        return SpectacularSchema._get_examples(self, *args, **kwargs)  # type: ignore[no-untyped-call]

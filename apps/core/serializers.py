@@ -1,0 +1,327 @@
+from typing import Any, ClassVar
+
+from axes.handlers.proxy import AxesProxyHandler
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied, Throttled
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+
+from apps.core import login, selectors
+from apps.core.fields import Choice, CodeField, IdField, PdfField, PublishedField
+from apps.core.models import (
+    Commentaire,
+    Contexte,
+    Epreuve,
+    Evaluation,
+    Filiere,
+    Matiere,
+    Role,
+    Statut,
+    User,
+)
+from apps.core.services.files import DOCUMENTS
+
+# --- People ------------------------------------------------------------------------------
+
+
+class LoginSerializer(TokenObtainPairSerializer):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"] = serializers.CharField(write_only=True, max_length=150)
+        self.fields["password"] = serializers.CharField(
+            write_only=True, max_length=128, trim_whitespace=False
+        )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        """Five failures of an account from an address close it there, whether it exists or not."""
+        request = self.context["request"]
+        if not AxesProxyHandler.is_allowed(request, attrs):
+            raise Throttled(login.lock_seconds(), login.LOCKED)
+        tokens = super().validate(attrs)
+        AxesProxyHandler.reset_attempts(
+            username=login.attempted_username(request, attrs),
+            ip_address=login.client_address(request),
+        )
+        return tokens
+
+
+class RefreshSerializer(TokenRefreshSerializer):
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        try:
+            return super().validate(attrs)
+        except User.DoesNotExist:
+            raise InvalidToken("Ce compte n'existe plus.") from None
+
+
+class PersonSerializer(serializers.ModelSerializer[User]):
+    nom = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = ("id", "nom")
+
+    def get_nom(self, person: User) -> str:
+        return person.get_full_name() or person.username
+
+
+class NomenclatureSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    nom = serializers.CharField()
+
+
+class MoiSerializer(serializers.ModelSerializer[User]):
+    prenom = serializers.CharField(source="first_name")
+    nom = serializers.CharField(source="last_name")
+    filiere = NomenclatureSerializer(allow_null=True)
+    date_inscription = serializers.DateTimeField(source="date_joined")
+
+    class Meta:
+        model = User
+        fields = (
+            "id",
+            "username",
+            "email",
+            "prenom",
+            "nom",
+            "role",
+            "matricule",
+            "filiere",
+            "niveau",
+            "personnalisation",
+            "date_inscription",
+        )
+        read_only_fields = fields
+
+
+# --- Épreuves ----------------------------------------------------------------------------
+
+
+class EnseignantSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(allow_null=True, help_text="Nul : sans compte dans la banque.")
+    nom = serializers.CharField()
+
+
+class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
+    """An épreuve in a list: what a card shows."""
+
+    matiere = NomenclatureSerializer()
+    filiere = NomenclatureSerializer(allow_null=True)
+    enseignant = serializers.SerializerMethodField()
+    corrige_disponible = serializers.BooleanField()
+    note_difficulte_moyenne = serializers.FloatField(allow_null=True)
+    note_pertinence_moyenne = serializers.FloatField(allow_null=True)
+
+    class Meta:
+        model = Epreuve
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "titre",
+            "matiere",
+            "filiere",
+            "niveau",
+            "type_epreuve",
+            "session",
+            "semestre",
+            "annee_academique",
+            "annee",
+            "enseignant",
+            "corrige_disponible",
+            "taille_octets",
+            "nb_pages",
+            "nb_vues",
+            "nb_telechargements",
+            "note_difficulte_moyenne",
+            "note_pertinence_moyenne",
+            "statut",
+            "date_publication",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(EnseignantSerializer(allow_null=True))
+    def get_enseignant(self, epreuve: Epreuve) -> dict[str, Any] | None:
+        if epreuve.enseignant:
+            return dict(PersonSerializer(epreuve.enseignant).data)
+        return {"id": None, "nom": epreuve.enseignant_nom} if epreuve.enseignant_nom else None
+
+
+class RepartitionSerializer(serializers.Serializer[Any]):
+    difficulte = serializers.DictField(child=serializers.IntegerField())
+    pertinence = serializers.DictField(child=serializers.IntegerField())
+
+
+class EpreuveDetailSerializer(EpreuveSerializer):
+    auteur = PersonSerializer(source="depose_par", allow_null=True)
+    repartition_notes = serializers.SerializerMethodField(
+        help_text="Nombre d'évaluations par note, de 1 à 5."
+    )
+    deja_vue = serializers.SerializerMethodField(
+        help_text="Vrai dès que vous avez eu affaire à cette épreuve."
+    )
+
+    class Meta(EpreuveSerializer.Meta):
+        fields = (
+            *EpreuveSerializer.Meta.fields,
+            "description",
+            "auteur",
+            "nb_evaluations",
+            "repartition_notes",
+            "deja_vue",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(RepartitionSerializer)
+    def get_repartition_notes(self, epreuve: Epreuve) -> dict[str, dict[int, int]]:
+        return selectors.note_distribution(epreuve)
+
+    def get_deja_vue(self, epreuve: Epreuve) -> bool:
+        return selectors.has_seen(self.context["request"].user, epreuve)
+
+
+class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
+    """What its author says of an épreuve; counters, dates and owners are not theirs to set."""
+
+    serializer_choice_field = Choice
+
+    matiere = CodeField(queryset=Matiere.objects.all())
+    filiere = CodeField(queryset=Filiere.objects.all(), allow_null=True, required=False)
+    enseignant = IdField(
+        queryset=User.objects.exclude(role=Role.ETUDIANT), allow_null=True, required=False
+    )
+    fichier = PdfField(help_text="Le sujet, en PDF.")
+    fichier_corrige = PdfField(required=False, help_text="Le corrigé, en PDF.")
+
+    class Meta:
+        model = Epreuve
+        fields: ClassVar[tuple[str, ...]] = (
+            "titre",
+            "description",
+            "matiere",
+            "filiere",
+            "niveau",
+            "type_epreuve",
+            "session",
+            "semestre",
+            "annee_academique",
+            "annee",
+            "enseignant",
+            "enseignant_nom",
+            "fichier",
+            "fichier_corrige",
+        )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Set the files apart, which are not assigned like the other fields."""
+        files = {name: attrs.pop(name) for name in DOCUMENTS.values() if name in attrs}
+        return attrs | {"fichiers": files}
+
+
+class EpreuveDepositSerializer(EpreuveWriteSerializer):
+    statut = Choice(
+        [(statut.value, statut.label) for statut in (Statut.SOUMISE, Statut.PUBLIEE)],
+        required=False,
+        help_text="« publiee » : réservé aux administrateurs.",
+    )
+
+    class Meta(EpreuveWriteSerializer.Meta):
+        fields = (*EpreuveWriteSerializer.Meta.fields, "statut")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        publish = attrs.pop("statut", Statut.SOUMISE) == Statut.PUBLIEE
+        if publish and not self.context["request"].user.is_staff:
+            raise PermissionDenied("Seul un administrateur publie une épreuve.")
+        return super().validate(attrs) | {"publier": publish}
+
+
+# --- What people do ----------------------------------------------------------------------
+
+
+class ContexteSerializer(serializers.Serializer[Any]):
+    contexte = Choice(
+        [choice for choice in Contexte.choices if choice[0] != Contexte.IMPORT],
+        default=Contexte.DIRECT,
+        help_text="D'où l'on vient.",
+    )
+
+
+class DownloadRequestSerializer(ContexteSerializer):
+    document = Choice(list(DOCUMENTS), default="sujet")
+
+
+class ViewSerializer(serializers.Serializer[Any]):
+    enregistree = serializers.BooleanField(
+        help_text="Faux : déjà comptée dans la demi-heure en cours."
+    )
+    nb_vues = serializers.IntegerField()
+
+
+class DownloadSerializer(serializers.Serializer[Any]):
+    url = serializers.URLField(help_text="À ouvrir sans jeton, jusqu'à expire_le.")
+    expire_le = serializers.DateTimeField()
+    nom_fichier = serializers.CharField()
+    taille_octets = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    nb_telechargements = serializers.IntegerField()
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    epreuve = PublishedField(queryset=Epreuve.objects.published())
+
+    class Meta:
+        model = Evaluation
+        fields = (
+            "id",
+            "epreuve",
+            "note_difficulte",
+            "note_pertinence",
+            "date_creation",
+            "date_modification",
+        )
+        read_only_fields = ("id", "date_creation", "date_modification")
+        # The pair (user, épreuve) is replaced, not refused.
+        validators: ClassVar[list[Any]] = []
+
+
+class EvaluationEditSerializer(serializers.ModelSerializer[Evaluation]):
+    class Meta:
+        model = Evaluation
+        fields = ("note_difficulte", "note_pertinence")
+
+
+class CommentaireSerializer(serializers.ModelSerializer[Commentaire]):
+    epreuve = PublishedField(queryset=Epreuve.objects.published())
+    parent = IdField(  # type: ignore[assignment]
+        queryset=Commentaire.objects.all(), allow_null=True, required=False
+    )
+    auteur = PersonSerializer(read_only=True, allow_null=True)
+    nb_reponses = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = Commentaire
+        fields = (
+            "id",
+            "epreuve",
+            "auteur",
+            "contenu",
+            "parent",
+            "nb_reponses",
+            "statut",
+            "date_creation",
+            "date_modification",
+        )
+        read_only_fields = ("id", "statut", "date_creation", "date_modification")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        parent = attrs.get("parent")
+        if parent and (parent.parent_id or parent.epreuve_id != attrs["epreuve"].pk):
+            raise serializers.ValidationError(
+                {"parent": "On répond à un premier commentaire de la même épreuve."},
+                code="parent_invalide",
+            )
+        return attrs
+
+
+class CommentaireEditSerializer(serializers.ModelSerializer[Commentaire]):
+    class Meta:
+        model = Commentaire
+        fields = ("contenu",)

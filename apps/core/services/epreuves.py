@@ -1,0 +1,101 @@
+"""Every change of an épreuve: under its row lock, told to whom the published catalogue matters."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.core.exceptions import Conflict
+from apps.core.models import Epreuve, Matiere, Statut, User
+from apps.core.querysets import EpreuveQuerySet
+from apps.core.services.files import Pdf, new_files
+from apps.core.signals import catalogue_changed
+
+
+def deposit_epreuve(
+    *, auteur: User, fichiers: Mapping[str, Pdf], publier: bool = False, **fields: Any
+) -> Epreuve:
+    """Raises Conflict where the bank already holds the file."""
+    epreuve = Epreuve(depose_par=auteur, statut=Statut.SOUMISE, **fields)
+    with new_files() as files, transaction.atomic():
+        files.put(epreuve, fichiers)
+        if publier:
+            _set_statut(epreuve, Statut.PUBLIEE)
+        _save(epreuve)
+    return epreuve
+
+
+def edit_epreuve(epreuve: Epreuve, *, fichiers: Mapping[str, Pdf], **fields: Any) -> Epreuve:
+    """Replace the given fields and files only; raises Conflict like a deposit."""
+    with new_files() as files, transaction.atomic():
+        locked = _locked(epreuve.pk)
+        for name, value in fields.items():
+            setattr(locked, name, value)
+        files.put(locked, fichiers)
+        _save(locked)
+    return locked
+
+
+@transaction.atomic
+def change_statut(epreuve: Epreuve, statut: Statut, *, now: dt.datetime | None = None) -> Epreuve:
+    """Publish, reject or archive; an épreuve published again keeps its first date."""
+    locked = _locked(epreuve.pk)
+    was_published = locked.statut == Statut.PUBLIEE
+    _set_statut(locked, statut, now)
+    _save(locked, was_published=was_published)
+    return locked
+
+
+def merge_matieres(kept: Matiere, merged: Iterable[Matiere]) -> None:
+    """Move the épreuves of `merged` to `kept`, then delete `merged`."""
+    others = [matiere.pk for matiere in merged if matiere.pk != kept.pk]
+    with transaction.atomic():
+        moved = list(Epreuve.objects.filter(matiere__in=others).values_list("pk", flat=True))
+        Epreuve.objects.filter(pk__in=moved).update(matiere=kept)
+        Matiere.objects.filter(pk__in=others).delete()
+        refresh_search_text(Epreuve.objects.filter(pk__in=moved))
+
+
+def refresh_search_text(epreuves: EpreuveQuerySet) -> None:
+    """After a name they are found by has changed; épreuves keep their date of modification."""
+    with transaction.atomic():
+        rows = list(epreuves.select_related("matiere", "enseignant"))
+        for epreuve in rows:
+            epreuve.texte_recherche = epreuve.searchable_text()
+        Epreuve.objects.bulk_update(rows, ["texte_recherche"], batch_size=500)
+        if any(epreuve.statut == Statut.PUBLIEE for epreuve in rows):
+            catalogue_changed.send(sender=Epreuve)
+
+
+def _locked(pk: int) -> Epreuve:
+    return Epreuve.objects.select_for_update(no_key=True).get(pk=pk)
+
+
+def _set_statut(epreuve: Epreuve, statut: Statut, now: dt.datetime | None = None) -> None:
+    epreuve.statut = statut
+    if statut == Statut.PUBLIEE:
+        epreuve.date_publication = epreuve.date_publication or now or timezone.now()
+
+
+def _save(epreuve: Epreuve, *, was_published: bool = False) -> None:
+    _refuse_a_double(epreuve)
+    try:
+        with transaction.atomic():
+            epreuve.save()
+    except IntegrityError:
+        # The double came in between; any other cause is raised again.
+        _refuse_a_double(epreuve)
+        raise
+    if was_published or epreuve.statut == Statut.PUBLIEE:
+        catalogue_changed.send(sender=Epreuve)
+
+
+def _refuse_a_double(epreuve: Epreuve) -> None:
+    if not epreuve.sha256 or epreuve.statut == Statut.ARCHIVEE:
+        return
+    others = Epreuve.objects.exclude(pk=epreuve.pk).exclude(statut=Statut.ARCHIVEE)
+    other = others.filter(sha256=epreuve.sha256).values_list("pk", flat=True).first()
+    if other is not None:
+        raise Conflict(f"Ce fichier est déjà dans la banque : épreuve {other}.", "fichier_duplique")

@@ -1,0 +1,159 @@
+"""PDFs: what is let in, how they are kept, how they leave."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils.text import slugify
+from pypdf import PdfReader
+from pypdf.errors import PyPdfError
+from rest_framework.exceptions import ValidationError
+
+from apps.core.exceptions import NotAPdf, TooLarge
+from apps.core.models import Epreuve, storage_name
+
+DOCUMENTS = {"sujet": "fichier", "corrige": "fichier_corrige"}
+_SALT = "apps.core.fichiers"
+# What a reader of hostile bytes runs into besides its own errors.
+_UNREADABLE = (
+    PyPdfError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Pdf:
+    content: File[bytes]
+    taille_octets: int
+    sha256: str
+    nb_pages: int
+
+
+def read_pdf(upload: File[bytes]) -> Pdf:
+    """Raises TooLarge, NotAPdf, or ValidationError where the PDF is broken or encrypted."""
+    if upload.size > settings.TAILLE_MAX_OCTETS:
+        most = settings.TAILLE_MAX_OCTETS // (1024 * 1024)
+        raise TooLarge(f"Ce fichier dépasse {most} Mo : réduisez-le, puis renvoyez-le.")
+    upload.seek(0)
+    if upload.read(5) != b"%PDF-":
+        raise NotAPdf
+    nb_pages = _count_pages(upload)
+    upload.seek(0)
+    sha256 = hashlib.file_digest(upload, "sha256").hexdigest()
+    upload.seek(0)
+    return Pdf(upload, upload.size, sha256, nb_pages)
+
+
+def _count_pages(upload: File[bytes]) -> int:
+    upload.seek(-min(upload.size, 1024), 2)
+    if b"%%EOF" not in upload.read():
+        raise _refused("Ce PDF est tronqué : renvoyez le fichier entier.", "pdf_tronque")
+    try:
+        reader = PdfReader(upload)
+        if reader.is_encrypted:
+            raise _refused("Ce PDF est protégé : ôtez son mot de passe.", "pdf_protege")
+        nb_pages = len(reader.pages)
+    except _UNREADABLE:
+        nb_pages = 0
+    if not nb_pages:
+        raise _refused("Ce PDF est illisible : exportez-le de nouveau.", "pdf_illisible")
+    return nb_pages
+
+
+def _refused(detail: str, code: str) -> ValidationError:
+    return ValidationError(detail, code=code)
+
+
+@contextmanager
+def new_files() -> Iterator[FileSet]:
+    """What is put is deleted if the block fails; what it replaces, once the block is committed."""
+    files = FileSet()
+    try:
+        yield files
+    except BaseException:
+        files.delete(files.added)
+        raise
+    transaction.on_commit(lambda: files.delete(files.replaced))
+
+
+class FileSet:
+    def __init__(self) -> None:
+        self.added: list[str] = []
+        self.replaced: list[str] = []
+
+    def put(self, epreuve: Epreuve, fichiers: Mapping[str, Pdf]) -> None:
+        """Write the files and set the épreuve's facts about them; the row is left to the caller."""
+        for field, pdf in fichiers.items():
+            self._put(epreuve, field, pdf)
+
+    def _put(self, epreuve: Epreuve, field: str, pdf: Pdf) -> None:
+        if replaced := getattr(epreuve, field).name:
+            self.replaced.append(replaced)
+        name = storage_name(epreuve, "")
+        # Noted before it is written: a full disk leaves half a file.
+        self.added.append(name)
+        setattr(epreuve, field, default_storage.save(name, pdf.content))
+        suffix = field.removeprefix("fichier")
+        setattr(epreuve, f"taille{suffix}_octets", pdf.taille_octets)
+        setattr(epreuve, f"sha256{suffix}", pdf.sha256)
+        if field == "fichier":
+            epreuve.nb_pages = pdf.nb_pages
+
+    def delete(self, names: list[str]) -> None:
+        for name in names:
+            default_storage.delete(name)
+
+
+# --- Links -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a signed token stands for: this document, for this person."""
+
+    epreuve_id: int
+    document: str
+    user_id: int
+
+
+def signed_token(link: Link) -> str:
+    return signing.dumps([link.epreuve_id, link.document, link.user_id], salt=_SALT)
+
+
+def read_token(token: str) -> Link:
+    """Raises django.core.signing.BadSignature once altered or past its life."""
+    return Link(*signing.loads(token, salt=_SALT, max_age=settings.LIEN_DUREE_SECONDES))
+
+
+def open_document(epreuve: Epreuve, document: str) -> File[bytes]:
+    """Raises FileNotFoundError, also where the épreuve has no such document."""
+    stored = getattr(epreuve, DOCUMENTS[document])
+    if not stored:
+        raise FileNotFoundError
+    return stored.open()  # type: ignore[no-any-return]
+
+
+def file_facts(epreuve: Epreuve, document: str) -> dict[str, Any]:
+    suffix = DOCUMENTS[document].removeprefix("fichier")
+    name = slugify(f"{epreuve.titre[:80]} {epreuve.pk}{suffix.replace('_', ' ')}")
+    return {
+        "nom_fichier": f"{name}.pdf",
+        "taille_octets": getattr(epreuve, f"taille{suffix}_octets"),
+        "sha256": getattr(epreuve, f"sha256{suffix}"),
+    }

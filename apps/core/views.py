@@ -1,0 +1,376 @@
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.signing import BadSignature
+from django.db.models import QuerySet
+from django.http import FileResponse
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import generics, mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.views import (
+    TokenBlacklistView,
+    TokenObtainPairView,
+    TokenRefreshView,
+    TokenVerifyView,
+)
+
+from apps.core import filters, selectors
+from apps.core.exceptions import MissingFile
+from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
+from apps.core.parsers import JSONParser, MultiPartParser
+from apps.core.permissions import CataloguePermission, CommentairePermission
+from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
+from apps.core.schema import ERROR
+from apps.core.serializers import (
+    CommentaireEditSerializer,
+    CommentaireSerializer,
+    ContexteSerializer,
+    DownloadRequestSerializer,
+    DownloadSerializer,
+    EpreuveDepositSerializer,
+    EpreuveDetailSerializer,
+    EpreuveSerializer,
+    EpreuveWriteSerializer,
+    EvaluationEditSerializer,
+    EvaluationSerializer,
+    LoginSerializer,
+    MoiSerializer,
+    RefreshSerializer,
+    ViewSerializer,
+)
+from apps.core.services.commentaires import post_comment, remove_comment
+from apps.core.services.epreuves import change_statut, deposit_epreuve, edit_epreuve
+from apps.core.services.evaluations import rate_epreuve, withdraw_evaluation
+from apps.core.services.files import (
+    DOCUMENTS,
+    Link,
+    file_facts,
+    open_document,
+    read_token,
+    signed_token,
+)
+from apps.core.services.interactions import record_interaction
+from apps.core.throttles import WriteThrottle
+
+
+def me(request: Request) -> User:
+    """Whoever is signed in: permissions let nobody else come so far."""
+    return cast(User, request.user)
+
+
+class LoginView(TokenObtainPairView):
+    """Ouvrir une session : un jeton d'accès et un jeton de renouvellement."""
+
+    serializer_class = LoginSerializer
+
+
+class RefreshView(TokenRefreshView):
+    """Renouveler le jeton d'accès ; le jeton de renouvellement change aussi."""
+
+    serializer_class = RefreshSerializer
+
+
+class VerifyView(TokenVerifyView):
+    """Vérifier un jeton : 200 s'il est bon, 401 sinon."""
+
+
+class BlacklistView(TokenBlacklistView):
+    """Fermer une session : le jeton de renouvellement ne servira plus."""
+
+
+class MoiView(generics.RetrieveAPIView[User]):
+    """Mon profil."""
+
+    serializer_class = MoiSerializer
+
+    def get_object(self) -> User:
+        return me(self.request)
+
+
+@extend_schema_view(
+    create=extend_schema(
+        request={"multipart/form-data": EpreuveDepositSerializer},
+        responses={201: EpreuveDetailSerializer, 409: ERROR, 413: ERROR},
+    ),
+    partial_update=extend_schema(
+        request={
+            "application/json": EpreuveWriteSerializer(partial=True),
+            "multipart/form-data": EpreuveWriteSerializer(partial=True),
+        },
+        responses={200: EpreuveDetailSerializer, 409: ERROR, 413: ERROR},
+    ),
+)
+class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
+    lookup_value_converter = "int"
+    queryset = Epreuve.objects.none()
+    permission_classes = [CataloguePermission]
+    parser_classes = [MultiPartParser, JSONParser]
+    serializer_class = EpreuveDetailSerializer
+
+    def get_queryset(self) -> EpreuveQuerySet:
+        return Epreuve.objects.visible_to(self.request.user).with_names()
+
+    def detail_of(self, epreuve: Epreuve) -> dict[str, Any]:
+        fresh = Epreuve.objects.with_names().get(pk=epreuve.pk)
+        return dict(self.get_serializer(fresh).data)
+
+    @extend_schema(parameters=[filters.EpreuveListQuery], responses=EpreuveSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Chercher et parcourir les épreuves."""
+        query = filters.EpreuveListQuery.read(request)
+        epreuves = filters.narrowed(self.get_queryset(), query, request)
+        page = self.paginate_queryset(epreuves.sorted_by(query["ordering"]))
+        return self.get_paginated_response(EpreuveSerializer(page, many=True).data)
+
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """Une épreuve en détail."""
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def create(self, request: Request) -> Response:
+        """Déposer une épreuve avec son PDF ; elle attend ensuite d'être publiée."""
+        form = EpreuveDepositSerializer(data=request.data, context={"request": request})
+        form.is_valid(raise_exception=True)
+        epreuve = deposit_epreuve(auteur=me(request), **form.validated_data)
+        return Response(self.detail_of(epreuve), status=201)
+
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Corriger une épreuve ou remplacer ses fichiers."""
+        epreuve = self.get_object()
+        form = EpreuveWriteSerializer(epreuve, data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        return Response(self.detail_of(edit_epreuve(epreuve, **form.validated_data)))
+
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Archiver une épreuve : elle quitte le catalogue, son histoire reste."""
+        change_statut(self.get_object(), Statut.ARCHIVEE)
+        return Response(status=204)
+
+    @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
+    @action(detail=False, url_path="populaires")
+    def popular(self, request: Request) -> Response:
+        """Les épreuves qui comptent le plus depuis 90 jours."""
+        query = filters.EpreuveTopQuery.read(request)
+        epreuves = filters.narrowed(Epreuve.objects.published(), query, request)
+        return self.top(selectors.top_popular(epreuves, query["limite"]))
+
+    @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
+    @action(detail=False, url_path="recentes")
+    def recent(self, request: Request) -> Response:
+        """Les dernières épreuves publiées."""
+        query = filters.EpreuveTopQuery.read(request)
+        epreuves = filters.narrowed(Epreuve.objects.recent().with_names(), query, request)
+        return self.top(list(epreuves[: query["limite"]]))
+
+    def top(self, epreuves: Sequence[Epreuve]) -> Response:
+        """One page, in the envelope of every list."""
+        results = EpreuveSerializer(epreuves, many=True).data
+        return Response({"count": len(results), "next": None, "previous": None, "results": results})
+
+    @extend_schema(request=ContexteSerializer, responses={200: ViewSerializer, 201: ViewSerializer})
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="view",
+        permission_classes=[IsAuthenticated],
+        parser_classes=[JSONParser],
+    )
+    def record_view(self, request: Request, pk: int) -> Response:
+        """Marquer une épreuve comme vue ; une seule vue compte par demi-heure."""
+        form = ContexteSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        epreuve = generics.get_object_or_404(Epreuve.objects.published(), pk=pk)
+        new = record_interaction(
+            user=me(request),
+            epreuve=epreuve,
+            type_interaction=TypeInteraction.VUE,
+            **form.validated_data,
+        )
+        epreuve.refresh_from_db(fields=["nb_vues"])
+        return Response(
+            {"enregistree": new, "nb_vues": epreuve.nb_vues}, status=201 if new else 200
+        )
+
+    @extend_schema(request=DownloadRequestSerializer, responses={200: DownloadSerializer})
+    @action(
+        detail=True,
+        methods=["post"],
+        permission_classes=[IsAuthenticated],
+        parser_classes=[JSONParser],
+    )
+    def download(self, request: Request, pk: int) -> Response:
+        """Obtenir un lien de téléchargement de courte durée."""
+        form = DownloadRequestSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        epreuve, document = self.get_object(), form.validated_data["document"]
+        if not getattr(epreuve, DOCUMENTS[document]):
+            raise MissingFile
+        # Its author and the moderators read what is not published yet: that is no use of it.
+        if epreuve.statut == Statut.PUBLIEE:
+            record_interaction(
+                user=me(request),
+                epreuve=epreuve,
+                type_interaction=TypeInteraction.TELECHARGEMENT,
+                contexte=form.validated_data["contexte"],
+            )
+            epreuve.refresh_from_db(fields=["nb_telechargements"])
+        return Response(DownloadSerializer(self.link_to(epreuve, document)).data)
+
+    def link_to(self, epreuve: Epreuve, document: str) -> dict[str, Any]:
+        token = signed_token(Link(epreuve.pk, document, me(self.request).pk))
+        lasts = dt.timedelta(seconds=settings.LIEN_DUREE_SECONDES)
+        return {
+            "url": self.request.build_absolute_uri(reverse("fichier", args=[token])),
+            "expire_le": timezone.now() + lasts,
+            "nb_telechargements": epreuve.nb_telechargements,
+            **file_facts(epreuve, document),
+        }
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """The answer is the file, whatever the client says it accepts; errors are JSON."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class FichierView(APIView):
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(responses={(200, "application/pdf"): OpenApiTypes.BINARY, 403: ERROR})
+    def get(self, request: Request, jeton: str) -> FileResponse:
+        """Le PDF, par le lien signé que donne un téléchargement."""
+        link = self.link_of(jeton)
+        holder = User.objects.filter(pk=link.user_id, is_active=True).first() or AnonymousUser()
+        epreuve = generics.get_object_or_404(Epreuve.objects.visible_to(holder), pk=link.epreuve_id)
+        return self.answer(epreuve, link.document)
+
+    def link_of(self, jeton: str) -> Link:
+        try:
+            return read_token(jeton)
+        except BadSignature:
+            detail = "Ce lien est invalide ou périmé : demandez-en un autre."
+            raise PermissionDenied(detail, code="lien_invalide") from None
+
+    def answer(self, epreuve: Epreuve, document: str) -> FileResponse:
+        try:
+            content = open_document(epreuve, document)
+        except FileNotFoundError:
+            raise MissingFile from None
+        name = file_facts(epreuve, document)["nom_fichier"]
+        response = FileResponse(
+            content, as_attachment=True, filename=name, content_type="application/pdf"
+        )
+        response["Cache-Control"] = "private, max-age=0"
+        response["X-Content-Type-Options"] = "nosniff"
+        if self.request.method == "HEAD":
+            # Servers differ in whether they drop the body themselves; the headers stay.
+            response.streaming_content = []
+        return response
+
+
+class EvaluationViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):
+    lookup_value_converter = "int"
+    queryset = Evaluation.objects.none()
+    serializer_class = EvaluationSerializer
+    throttle_classes = [*APIView.throttle_classes, WriteThrottle]
+
+    def get_queryset(self) -> QuerySet[Evaluation]:
+        return Evaluation.objects.filter(user=me(self.request)).select_related("epreuve")
+
+    @extend_schema(parameters=[filters.PageQuery], responses=EvaluationSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Mes évaluations."""
+        filters.PageQuery.read(request)
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Une de mes évaluations."""
+        return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(responses={200: EvaluationSerializer, 201: EvaluationSerializer})
+    def create(self, request: Request) -> Response:
+        """Évaluer une épreuve ; évaluer de nouveau remplace."""
+        form = self.get_serializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        evaluation, new = rate_epreuve(user=me(request), **form.validated_data)
+        return Response(self.get_serializer(evaluation).data, status=201 if new else 200)
+
+    @extend_schema(request=EvaluationEditSerializer(partial=True))
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Changer mes notes."""
+        mine = self.get_object()
+        form = EvaluationEditSerializer(mine, data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        notes = {name: getattr(mine, name) for name in ("note_difficulte", "note_pertinence")}
+        evaluation, _ = rate_epreuve(
+            user=me(request), epreuve=mine.epreuve, **(notes | form.validated_data)
+        )
+        return Response(self.get_serializer(evaluation).data)
+
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Retirer mon évaluation."""
+        withdraw_evaluation(self.get_object())
+        return Response(status=204)
+
+
+class CommentaireViewSet(viewsets.GenericViewSet[Commentaire]):
+    lookup_value_converter = "int"
+    queryset = Commentaire.objects.none()
+    serializer_class = CommentaireSerializer
+    permission_classes = [IsAuthenticated, CommentairePermission]
+    throttle_classes = [*APIView.throttle_classes, WriteThrottle]
+
+    def get_queryset(self) -> CommentaireQuerySet:
+        return Commentaire.objects.visible_to(self.request.user).with_replies()
+
+    @extend_schema(
+        parameters=[filters.CommentaireQuery], responses=CommentaireSerializer(many=True)
+    )
+    def list(self, request: Request) -> Response:
+        """Les commentaires d'une épreuve, ou les miens."""
+        epreuve = filters.CommentaireQuery.read(request).get("epreuve")
+        if epreuve is None:
+            commentaires = self.get_queryset().filter(auteur=me(request))
+        else:
+            generics.get_object_or_404(Epreuve.objects.visible_to(request.user), pk=epreuve)
+            commentaires = self.get_queryset().filter(epreuve=epreuve)
+        page = self.paginate_queryset(commentaires)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(responses={201: CommentaireSerializer})
+    def create(self, request: Request) -> Response:
+        """Commenter une épreuve, ou répondre à un commentaire."""
+        form = self.get_serializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        commentaire = post_comment(auteur=me(request), **form.validated_data)
+        return Response(self.shown(commentaire), status=201)
+
+    @extend_schema(request=CommentaireEditSerializer(partial=True))
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Corriger mon commentaire."""
+        form = CommentaireEditSerializer(self.get_object(), data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        return Response(self.shown(form.save()))
+
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Supprimer un commentaire ; ses réponses restent."""
+        remove_comment(self.get_object())
+        return Response(status=204)
+
+    def shown(self, commentaire: Commentaire) -> dict[str, Any]:
+        return dict(self.get_serializer(self.get_queryset().get(pk=commentaire.pk)).data)
