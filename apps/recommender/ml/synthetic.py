@@ -139,7 +139,7 @@ def generate(
     Every student meets 20 to 35 distinct épreuves and leaves at least 10. Rows are unique under
     (student, épreuve, kind, half hour). Raises ImpossibleBank.
     """
-    _refuse_impossible(n_users, n_items, n_interactions)
+    _refuse_impossible(n_users, n_items, n_interactions, seed)
     rng = np.random.default_rng(seed)
     students = _students(rng, n_users)
     papers = _papers(rng, n_items)
@@ -152,9 +152,11 @@ def generate(
     return Bank(students, teachers, papers, events, preferences[-1])
 
 
-def _refuse_impossible(n_users: int, n_items: int, n_interactions: int) -> None:
+def _refuse_impossible(n_users: int, n_items: int, n_interactions: int, seed: int) -> None:
     if n_users < 1:
         raise ImpossibleBank("Il faut au moins 1 étudiant.")
+    if seed < 0:
+        raise ImpossibleBank("La graine doit être un entier positif ou nul.")
     if not MIN_DISTINCT + MIN_UNSEEN <= n_items <= MAX_ITEMS:
         raise ImpossibleBank(
             f"{n_items} épreuves : demandez-en de {MIN_DISTINCT + MIN_UNSEEN} (chaque étudiant "
