@@ -1,0 +1,138 @@
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+
+from apps.recommender.charts import quality_table, training_curves
+from apps.recommender.models import ModelMetadata, TrainingLog
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """What training writes is for reading; only training writes it."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _json_lines(values: dict[str, Any]) -> str:
+    return "\n".join(f"{key} : {value}" for key, value in values.items())
+
+
+@admin.register(TrainingLog)
+class TrainingLogAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "statut",
+        "architecture",
+        "debut",
+        "duree",
+        "meilleure_epoch",
+        "ndcg",
+        "declencheur",
+        "lance_par",
+    )
+    list_filter = ("statut", "declencheur")
+    list_select_related = ("lance_par",)
+    search_fields = ("empreinte_donnees", "erreur", "modele__version")
+    date_hierarchy = "debut"
+    fieldsets = (
+        (None, {"fields": ("statut", "erreur", "courbes", "qualite")}),
+        (
+            "Déroulement",
+            {
+                "fields": (
+                    ("debut", "fin", "duree"),
+                    ("epoch_courante", "epoch_totale", "meilleure_epoch"),
+                    ("declencheur", "lance_par"),
+                    ("hote", "pid", "battement"),
+                )
+            },
+        ),
+        (
+            "Données et réglages",
+            {
+                "fields": (
+                    ("nb_utilisateurs", "nb_epreuves", "nb_interactions"),
+                    "reglages",
+                    "empreinte_donnees",
+                )
+            },
+        ),
+    )
+
+    @admin.display(description="architecture")
+    def architecture(self, run: TrainingLog) -> str:
+        return str(run.hyperparametres.get("architecture", ""))
+
+    @admin.display(description="durée")
+    def duree(self, run: TrainingLog) -> str:
+        return f"{(run.fin - run.debut).total_seconds():.1f} s" if run.fin else "–"
+
+    @admin.display(description="NDCG@10 (test)")
+    def ndcg(self, run: TrainingLog) -> str:
+        value = run.metriques.get("ndcg_at_10")
+        return "–" if value is None else f"{value:.4f}"
+
+    @admin.display(description="courbes")
+    def courbes(self, run: TrainingLog) -> SafeString:
+        return training_curves(run.historique, run.meilleure_epoch)
+
+    @admin.display(description="qualité sur le test")
+    def qualite(self, run: TrainingLog) -> SafeString | str:
+        if not run.metriques:
+            return "Non mesurée."
+        name = str(run.hyperparametres.get("architecture", "modèle"))
+        return quality_table({name: run.metriques} | run.references)
+
+    @admin.display(description="hyper-paramètres")
+    def reglages(self, run: TrainingLog) -> str:
+        return _json_lines(run.hyperparametres)
+
+
+@admin.register(ModelMetadata)
+class ModelMetadataAdmin(ReadOnlyAdmin):
+    list_display = (
+        "version",
+        "est_actif",
+        "eligible",
+        "architecture",
+        "ndcg",
+        "nb_utilisateurs",
+        "nb_epreuves",
+        "date_creation",
+        "active_le",
+    )
+    list_filter = ("est_actif", "eligible", "architecture")
+    list_select_related = ("training_log", "active_par")
+    search_fields = ("version", "sha256")
+    fieldsets = (
+        (None, {"fields": ("version", ("est_actif", "eligible"), "motif_refus", "qualite")}),
+        (
+            "Modèle",
+            {
+                "fields": (
+                    ("architecture", "embedding_dim"),
+                    ("nb_utilisateurs", "nb_epreuves"),
+                    "training_log",
+                    ("date_creation", "active_le", "active_par"),
+                )
+            },
+        ),
+        ("Fichiers", {"fields": ("chemin", "taille_octets", "sha256")}),
+    )
+
+    @admin.display(description="NDCG@10 (test)")
+    def ndcg(self, model: ModelMetadata) -> str:
+        return f"{model.metriques['ndcg_at_10']:.4f}" if model.metriques else "–"
+
+    @admin.display(description="qualité sur le test")
+    def qualite(self, model: ModelMetadata) -> SafeString:
+        return quality_table({model.architecture: model.metriques} | model.training_log.references)

@@ -1,0 +1,111 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.core.fields import Choice, CodeField
+from apps.core.filters import QueryString
+from apps.core.models import Filiere, Matiere, Niveau, TypeInteraction
+from apps.core.serializers import EpreuveSerializer
+from apps.recommender.services.recommendations import SOURCES
+from apps.recommender.services.reports import DEGRADED, NO_MODEL, READY
+
+MAX_TOP_K = 100
+
+
+class PersonalizedQuery(QueryString):
+    top_k = serializers.IntegerField(
+        min_value=1, max_value=MAX_TOP_K, default=10, help_text="Nombre de recommandations."
+    )
+    exclude_seen = serializers.BooleanField(
+        default=True, help_text="Exclure les épreuves déjà vues."
+    )
+    matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
+    filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
+    niveau = Choice(Niveau.choices, required=False)
+
+
+class SimilarQuery(QueryString):
+    epreuve_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    top_k = serializers.IntegerField(
+        min_value=1, max_value=MAX_TOP_K, default=10, help_text="Nombre d'épreuves."
+    )
+
+
+class StatisticsQuery(QueryString):
+    jours = serializers.IntegerField(
+        min_value=1, max_value=3650, default=30, help_text="Période des interactions comptées."
+    )
+
+
+class RecommendationSerializer(serializers.Serializer[Any]):
+    rang = serializers.IntegerField()
+    score = serializers.FloatField(
+        min_value=0, max_value=1, help_text="Décroissant ; sans comparaison entre sources."
+    )
+    source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]
+    epreuve = EpreuveSerializer()
+
+
+class RecommendationsSerializer(serializers.Serializer[Any]):
+    count = serializers.SerializerMethodField()
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=SOURCES, allow_null=True, help_text="Celle de la première recommandation."
+    )
+    version_modele = serializers.CharField(source="version", allow_null=True)
+    depuis_cache = serializers.BooleanField(source="cached")
+    recommendations = RecommendationSerializer(many=True)
+
+    def get_count(self, answer: Any) -> int:
+        return len(answer.recommendations)
+
+
+class CacheSerializer(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=["redis", "memoire"])
+    disponible = serializers.BooleanField()
+    duree_secondes = serializers.IntegerField()
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    statut = serializers.ChoiceField(choices=[READY, NO_MODEL, DEGRADED])
+    version_modele = serializers.CharField(allow_null=True)
+    architecture = serializers.CharField(allow_null=True)
+    appareil = serializers.CharField()
+    nb_utilisateurs = serializers.IntegerField()
+    nb_epreuves = serializers.IntegerField()
+    entraine_le = serializers.DateTimeField(allow_null=True)
+    metriques = serializers.DictField(child=serializers.FloatField())
+    cache = CacheSerializer()
+    entrainement_en_cours = serializers.BooleanField()
+
+
+class TotalsSerializer(serializers.Serializer[Any]):
+    etudiants = serializers.IntegerField()
+    epreuves = serializers.IntegerField()
+    interactions = serializers.IntegerField()
+    evaluations = serializers.IntegerField()
+    commentaires = serializers.IntegerField()
+
+
+class ByKindSerializer(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {kind: serializers.IntegerField() for kind in TypeInteraction.values}
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    version = serializers.CharField()
+    architecture = serializers.CharField()
+    est_actif = serializers.BooleanField()
+    eligible = serializers.BooleanField()
+    entraine_le = serializers.DateTimeField()
+    metriques = serializers.DictField(child=serializers.FloatField())
+
+
+class StatisticsSerializer(serializers.Serializer[Any]):
+    jours = serializers.IntegerField()
+    totaux = TotalsSerializer()
+    interactions_par_type = ByKindSerializer()
+    densite = serializers.FloatField()
+    couverture_catalogue = serializers.FloatField(allow_null=True)
+    modeles = ModelSerializer(
+        many=True, required=False, help_text="Pour les administrateurs seulement."
+    )

@@ -1,0 +1,72 @@
+from typing import cast
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.core.models import Epreuve, User
+from apps.recommender.api import serializers
+from apps.recommender.services import recommendations, reports
+
+
+@extend_schema(tags=["Recommandations"])
+class PersonalizedView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        parameters=[serializers.PersonalizedQuery], responses=serializers.RecommendationsSerializer
+    )
+    def get(self, request: Request) -> Response:
+        """Les épreuves que l'on recommande à la personne connectée."""
+        filters = serializers.PersonalizedQuery.read(request)
+        answer = recommendations.personalized(
+            cast(User, request.user),
+            top_k=filters.pop("top_k"),
+            exclude_seen=filters.pop("exclude_seen"),
+            filters=filters,
+        )
+        return Response(serializers.RecommendationsSerializer(answer).data)
+
+
+@extend_schema(tags=["Recommandations"])
+class SimilarView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        parameters=[serializers.SimilarQuery], responses=serializers.RecommendationsSerializer
+    )
+    def get(self, request: Request) -> Response:
+        """Les épreuves proches d'une épreuve, jamais elle-même."""
+        asked = serializers.SimilarQuery.read(request)
+        epreuve = Epreuve.objects.visible_to(request.user).filter(pk=asked["epreuve_id"]).first()
+        if epreuve is None:
+            raise Http404
+        answer = recommendations.similar(epreuve, top_k=asked["top_k"])
+        return Response(serializers.RecommendationsSerializer(answer).data)
+
+
+@extend_schema(tags=["Recommandations"])
+class StatusView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(responses=serializers.StatusSerializer)
+    def get(self, request: Request) -> Response:
+        """Le modèle en service et l'état du cache."""
+        return Response(serializers.StatusSerializer(reports.status()).data)
+
+
+@extend_schema(tags=["Recommandations"])
+class StatisticsView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        parameters=[serializers.StatisticsQuery], responses=serializers.StatisticsSerializer
+    )
+    def get(self, request: Request) -> Response:
+        """Les chiffres de la banque et de ses recommandations."""
+        asked = serializers.StatisticsQuery.read(request)
+        figures = reports.statistics(days=asked["jours"], with_models=request.user.is_staff)
+        return Response(serializers.StatisticsSerializer(figures).data)

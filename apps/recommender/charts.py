@@ -1,0 +1,202 @@
+"""Pictures of a training run, as inline SVG: no script, no outside request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+WIDTH, HEIGHT = 460, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 34
+
+
+@dataclass(frozen=True)
+class Curve:
+    key: str
+    name: str
+    colour: str
+
+
+LOSSES = (
+    Curve("loss_entrainement", "entraînement", "#2563eb"),
+    Curve("loss_validation", "validation", "#d97706"),
+)
+QUALITY = (Curve("ndcg_validation", "validation", "#059669"),)
+
+
+def training_curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> SafeString:
+    """Losses, and NDCG@10 on validation, per epoch; the best epoch is marked."""
+    if not history:
+        return SafeString("Aucune epoch terminée.")
+    panels = (
+        _panel("Perte (entropie croisée binaire)", LOSSES, history, best_epoch),
+        _panel("NDCG@10", QUALITY, history, best_epoch),
+    )
+    return format_html(
+        '<div style="display:flex;flex-wrap:wrap;gap:1rem">{}{}</div>{}', *panels, _table(history)
+    )
+
+
+def _panel(
+    title: str,
+    curves: Sequence[Curve],
+    history: Sequence[dict[str, Any]],
+    best_epoch: int | None,
+) -> SafeString:
+    epochs = [int(entry["epoch"]) for entry in history]
+    values = [float(entry[curve.key]) for curve in curves for entry in history]
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
+    scale = _Scale(epochs[0], epochs[-1], max(0.0, low - margin), high + margin)
+    return format_html(
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" style="flex:1 1 20rem;max-width:32rem;'
+        'font:11px sans-serif" fill="currentColor">'
+        '<text x="{}" y="16" font-size="13" font-weight="600">{}</text>{}{}{}{}</svg>',
+        WIDTH,
+        HEIGHT,
+        f"{title} par epoch",
+        LEFT,
+        title,
+        _grid(scale),
+        _best(scale, best_epoch),
+        format_html_join("", "{}", ((_line(scale, curve, history),) for curve in curves)),
+        _legend(curves),
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    first: int
+    last: int
+    low: float
+    high: float
+
+    def x(self, epoch: float) -> float:
+        share = (epoch - self.first) / ((self.last - self.first) or 1)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _grid(scale: _Scale) -> SafeString:
+    levels = [scale.low + (scale.high - scale.low) * step / 4 for step in range(5)]
+    step = max(1, -(-(scale.last - scale.first) // 8))
+    epochs = range(scale.first, scale.last + 1, step)
+    return format_html(
+        '{}{}<text x="{}" y="{}" text-anchor="end">epoch</text>',
+        format_html_join(
+            "",
+            '<line x1="{}" x2="{}" y1="{}" y2="{}" stroke="currentColor" stroke-opacity=".15"/>'
+            '<text x="{}" y="{}" text-anchor="end">{}</text>',
+            (
+                (LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, f"{level:.3f}")
+                for level in levels
+                for y in (scale.y(level),)
+            ),
+        ),
+        format_html_join(
+            "",
+            '<text x="{}" y="{}" text-anchor="middle">{}</text>',
+            ((scale.x(epoch), HEIGHT - BOTTOM + 15, epoch) for epoch in epochs),
+        ),
+        WIDTH - RIGHT,
+        HEIGHT - 4,
+    )
+
+
+def _best(scale: _Scale, best_epoch: int | None) -> SafeString:
+    if best_epoch is None:
+        return SafeString("")
+    x = scale.x(best_epoch)
+    return format_html(
+        '<line x1="{}" x2="{}" y1="{}" y2="{}" stroke="currentColor" stroke-dasharray="4 3" '
+        'stroke-opacity=".6"><title>meilleure epoch : {}</title></line>',
+        x,
+        x,
+        TOP,
+        HEIGHT - BOTTOM,
+        best_epoch,
+    )
+
+
+def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]]) -> SafeString:
+    points = [(scale.x(e["epoch"]), scale.y(float(e[curve.key])), e) for e in history]
+    return format_html(
+        '<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>{}',
+        " ".join(f"{x},{y}" for x, y, _ in points),
+        curve.colour,
+        format_html_join(
+            "",
+            '<circle cx="{}" cy="{}" r="2.5" fill="{}"><title>epoch {} : {}</title></circle>',
+            ((x, y, curve.colour, e["epoch"], f"{e[curve.key]:.4f}") for x, y, e in points),
+        ),
+    )
+
+
+def _legend(curves: Sequence[Curve]) -> SafeString:
+    return format_html_join(
+        "",
+        '<rect x="{}" y="8" width="10" height="10" fill="{}"/><text x="{}" y="17">{}</text>',
+        (
+            (WIDTH - RIGHT - 95 * at, curve.colour, WIDTH - RIGHT - 95 * at + 14, curve.name)
+            for at, curve in enumerate(reversed(curves), start=1)
+        ),
+    )
+
+
+def _table(history: Sequence[dict[str, Any]]) -> SafeString:
+    return format_html(
+        '<details style="margin-top:.5rem"><summary>Les mêmes chiffres en tableau</summary>'
+        '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>perte (entraînement)</th>'
+        "<th>perte (validation)</th><th>NDCG@10</th><th>taux d'apprentissage</th>"
+        "<th>secondes</th></tr></thead><tbody>{}</tbody></table></details>",
+        format_html_join(
+            "",
+            '<tr style="text-align:right"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>'
+            "<td>{}</td></tr>",
+            (
+                (
+                    e["epoch"],
+                    f"{e['loss_entrainement']:.4f}",
+                    f"{e['loss_validation']:.4f}",
+                    f"{e['ndcg_validation']:.4f}",
+                    f"{e['learning_rate']:g}",
+                    f"{e['secondes']:.1f}",
+                )
+                for e in history
+            ),
+        ),
+    )
+
+
+def quality_table(rows: dict[str, dict[str, Any]]) -> SafeString:
+    """One line per model, one column per metric that any of them has."""
+    columns = list(
+        dict.fromkeys(
+            key for metrics in rows.values() for key, v in metrics.items() if isinstance(v, float)
+        )
+    )
+    return format_html(
+        "<table><thead><tr><th></th>{}</tr></thead><tbody>{}</tbody></table>",
+        format_html_join("", '<th style="padding:0 .6rem">{}</th>', ((key,) for key in columns)),
+        format_html_join(
+            "",
+            "<tr><th style='text-align:left'>{}</th>{}</tr>",
+            (
+                (
+                    name,
+                    format_html_join(
+                        "",
+                        '<td style="padding:0 .6rem;text-align:right">{}</td>',
+                        ((f"{metrics[k]:.4f}" if k in metrics else "–",) for k in columns),
+                    ),
+                )
+                for name, metrics in rows.items()
+            ),
+        ),
+    )

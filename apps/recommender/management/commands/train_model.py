@@ -1,0 +1,143 @@
+import signal
+from argparse import ArgumentParser
+from dataclasses import fields
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.errors import MlError
+from apps.recommender.services import training
+from apps.recommender.services.training import Outcome
+
+# Exit codes, as sysexits.h and shells have them where they have one.
+FAILED, REFUSED, BUSY, CANCELLED = 3, 4, 75, 130
+
+HELP = {
+    "epochs": "nombre d'epochs au plus ; l'arrêt précoce en fait souvent moins",
+    "batch_size": "lignes (étudiant, épreuve, 0 ou 1) par lot, négatifs compris",
+    "embedding_dim": "dimension des embeddings de chaque branche",
+    "learning_rate": "taux d'apprentissage de départ",
+    "device": "cpu ou cuda",
+    "negative_samples": "échantillons négatifs par positif",
+    "architecture": "gmf, mlp ou neumf",
+    "seed": "graine : la même donne les mêmes poids sur CPU",
+}
+COLUMNS = {
+    "ndcg_at_10": "NDCG@10",
+    "precision_at_10": "P@10",
+    "recall_at_10": "R@10",
+    "hr_at_10": "HR@10",
+    "map_at_10": "MAP@10",
+    "couverture": "couverture",
+    "rmse": "RMSE",
+}
+NAMES = {"aleatoire": "hasard", "popularite": "popularité", "ease": "EASE"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Entraîne le modèle de recommandation sur les interactions de la banque, le mesure sur les "
+        "plus récentes, et l'active s'il fait mieux que la popularité. Codes de sortie : 0 actif, "
+        "3 trop peu de données ou divergence, 4 gardé mais refusé, 75 un autre entraînement est "
+        "en cours, 130 annulé. Le modèle actif ne change qu'au code 0."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for option in fields(TrainingConfig):
+            parser.add_argument(
+                f"--{option.name.replace('_', '-')}",
+                type=type(option.default),
+                default=option.default,
+                help=f"{HELP[option.name]} (défaut : %(default)s)",
+            )
+        parser.add_argument(
+            "--model-version", default="", help="nom du modèle (défaut : date et architecture)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = [option.name for option in fields(TrainingConfig)]
+        try:
+            config = TrainingConfig(**{name: options[name] for name in names})
+        except (ValueError, MlError) as error:
+            raise CommandError(str(error), returncode=2) from None
+        signal.signal(signal.SIGTERM, _cancel)
+        with _Bar(config, quiet=options["verbosity"] == 0) as bar:
+            try:
+                outcome = training.train(
+                    config,
+                    version=options["model_version"],
+                    on_epoch=bar.epoch,
+                    on_step=bar.step,
+                )
+            except training.TrainingInProgress as error:
+                raise CommandError(str(error), returncode=BUSY) from None
+            except training.UNUSABLE_OPTIONS as error:
+                raise CommandError(str(error), returncode=2) from None
+            except (MlError, OSError) as error:
+                raise CommandError(f"Entraînement échoué : {error}", returncode=FAILED) from None
+            except KeyboardInterrupt:
+                raise CommandError("Entraînement annulé.", returncode=CANCELLED) from None
+        self._show(outcome)
+        if outcome.model.motif_refus:
+            raise CommandError(
+                f"Modèle {outcome.model.version} gardé mais refusé : {outcome.model.motif_refus} "
+                "Le modèle actif, s'il y en a un, reste en service.",
+                returncode=REFUSED,
+            )
+        self.stdout.write(self.style.SUCCESS(f"Modèle {outcome.model.version} actif."))
+
+    def _show(self, outcome: Outcome) -> None:
+        run = outcome.run
+        rows = {run.hyperparametres["architecture"]: run.metriques} | {
+            NAMES.get(name, name): metrics for name, metrics in run.references.items()
+        }
+        self.stdout.write(
+            f"\n{run.nb_interactions} paires positives, {run.nb_utilisateurs} étudiants, "
+            f"{run.nb_epreuves} épreuves ; meilleure epoch : {run.meilleure_epoch}.\n"
+            "Test : les 10 % de paires les plus récentes, tout le catalogue moins l'entraînement."
+        )
+        self.stdout.write(f"{'':<12}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
+        for name, metrics in rows.items():
+            cells = (
+                f"{metrics[key]:>12.4f}" if key in metrics else f"{'–':>12}" for key in COLUMNS
+            )
+            self.stdout.write(f"{name:<12}" + "".join(cells))
+        low, high = outcome.interval
+        self.stdout.write(
+            f"Gain de NDCG@10 sur la popularité : {outcome.gain:+.4f}, intervalle à 95 % "
+            f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
+        )
+
+
+class _Bar:
+    """A bar over all the steps there may be, with the figures of the last epoch."""
+
+    def __init__(self, config: TrainingConfig, *, quiet: bool) -> None:
+        self.epochs = config.epochs
+        self.bar = tqdm(disable=quiet, desc="Entraînement", unit=" lots", leave=False)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.close()
+
+    def step(self, done: int, total: int) -> None:
+        if done < self.bar.n:
+            self.bar.reset()
+            self.bar.set_description("Entraînement final, sur tout")
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        self.bar.set_description(f"Epoch {entry['epoch']}/{self.epochs}")
+        self.bar.set_postfix(
+            perte=f"{entry['loss_entrainement']:.4f}", ndcg=f"{entry['ndcg_validation']:.4f}"
+        )
+
+
+def _cancel(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,109 @@
+"""The active model of this process: the only door to torch when serving."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from apps.recommender import selectors
+from apps.recommender.models import ModelMetadata
+from apps.recommender.services.catalogue import catalogue_generation
+
+if TYPE_CHECKING:
+    from apps.recommender.ml.content import ContentIndex
+    from apps.recommender.ml.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What this process answers with: a predictor, or none, and whether it is the wanted one."""
+
+    wanted: str | None = None
+    predictor: Predictor | None = None
+
+    @property
+    def version(self) -> str | None:
+        return self.predictor.version if self.predictor else None
+
+    @property
+    def degraded(self) -> bool:
+        """The active version could not be loaded; an older one, or none, answers."""
+        return self.wanted != self.version
+
+
+@dataclass
+class _State:
+    serving: Serving = Serving()
+    checked_at: float = float("-inf")
+    content: tuple[int, ContentIndex] | None = None
+
+
+_state = _State()
+_model_lock = threading.Lock()
+_content_lock = threading.Lock()
+
+
+def active_model() -> Serving:
+    """Look at the database at most once a period; load a new version once, others go on."""
+    if time.monotonic() - _state.checked_at < settings.MODELE_VERIFICATION_SECONDES:
+        return _state.serving
+    # The very first answer waits for the model; later ones are served by the old model meanwhile.
+    if _model_lock.acquire(blocking=_state.serving.predictor is None):
+        try:
+            _refresh()
+        finally:
+            _model_lock.release()
+    return _state.serving
+
+
+def _refresh() -> None:
+    row = (
+        ModelMetadata.objects.filter(est_actif=True).values_list("version", "chemin", "sha256")
+    ).first()
+    if row is None:
+        _state.serving = Serving()
+    elif row[0] != _state.serving.wanted:
+        _state.serving = Serving(wanted=row[0], predictor=_load(*row) or _state.serving.predictor)
+    _state.checked_at = time.monotonic()
+
+
+def _load(version: str, chemin: str, sha256: str) -> Predictor | None:
+    import torch
+
+    from apps.recommender.ml.errors import CorruptArtifact
+    from apps.recommender.ml.predictor import Predictor
+
+    # One thread a request: workers and their threads already fill the cores.
+    torch.set_num_threads(1)
+    try:
+        return Predictor.load(settings.ML_MODELS_DIR / chemin, sha256=sha256)
+    except CorruptArtifact as error:
+        logger.error("Modèle %s inutilisable, l'ancien reste en service : %s", version, error)
+        return None
+
+
+def content_index(*, knowing: int) -> ContentIndex:
+    """The texts of the catalogue, fitted again when it changed or when it lacks that épreuve."""
+    from apps.recommender.ml.content import ContentIndex
+
+    with _content_lock:
+        generation = catalogue_generation()
+        if (
+            _state.content is None
+            or _state.content[0] != generation
+            or not _state.content[1].knows(knowing)
+        ):
+            _state.content = generation, ContentIndex.fit(*selectors.catalogue_texts())
+        return _state.content[1]
+
+
+def reset() -> None:
+    """Forget everything, as a new process would."""
+    _state.serving, _state.checked_at, _state.content = Serving(), float("-inf"), None

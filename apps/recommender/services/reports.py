@@ -1,0 +1,113 @@
+"""What the status and statistics pages say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Count
+from django.utils import timezone
+
+from apps.core.models import (
+    Commentaire,
+    Epreuve,
+    Evaluation,
+    Interaction,
+    Role,
+    StatutCommentaire,
+    TypeInteraction,
+    User,
+)
+from apps.recommender import model_store
+from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+
+READY, NO_MODEL, DEGRADED = "pret", "aucun_modele", "degrade"
+
+
+def status() -> dict[str, Any]:
+    """What this process serves; the figures are those of the model that really answers."""
+    serving = model_store.active_model()
+    row = ModelMetadata.objects.filter(version=serving.version).first() if serving.version else None
+    running = TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS).exists()
+    return {
+        "statut": DEGRADED if serving.degraded else READY if serving.predictor else NO_MODEL,
+        "version_modele": serving.version,
+        "architecture": row.architecture if row else None,
+        "appareil": "cpu",
+        "nb_utilisateurs": row.nb_utilisateurs if row else 0,
+        "nb_epreuves": row.nb_epreuves if row else 0,
+        "entraine_le": row.date_creation if row else None,
+        "metriques": _figures(row),
+        "cache": {
+            "type": "redis" if settings.REDIS_URL else "memoire",
+            "disponible": _cache_answers(),
+            "duree_secondes": settings.RECOMMANDATIONS_CACHE_SECONDES,
+        },
+        "entrainement_en_cours": running,
+    }
+
+
+def _cache_answers() -> bool:
+    """Write and read back: django-redis swallows the errors of a Redis that is away."""
+    stamp = timezone.now().isoformat()
+    cache.set("reco:sonde", stamp, 10)
+    return bool(cache.get("reco:sonde") is not None)
+
+
+def _figures(row: ModelMetadata | None) -> dict[str, float]:
+    metrics = row.metriques if row else {}
+    return {key: value for key, value in metrics.items() if isinstance(value, float)}
+
+
+def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
+    """Totals of the bank; the kinds of interaction are counted over the last `days` days."""
+    published = Epreuve.objects.published().count()
+    students = User.objects.filter(role=Role.ETUDIANT, is_active=True)
+    pairs = (
+        Interaction.objects.filter(user__in=students, epreuve__in=Epreuve.objects.published())
+        .order_by()
+        .values("user_id", "epreuve_id")
+        .distinct()
+        .count()
+    )
+    active = ModelMetadata.objects.filter(est_actif=True).first()
+    cells = students.count() * published
+    answer = {
+        "jours": days,
+        "totaux": {
+            "etudiants": students.count(),
+            "epreuves": published,
+            "interactions": Interaction.objects.count(),
+            "evaluations": Evaluation.objects.count(),
+            "commentaires": Commentaire.objects.filter(statut=StatutCommentaire.VISIBLE).count(),
+        },
+        "interactions_par_type": _by_kind(timezone.now() - dt.timedelta(days=days)),
+        "densite": round(pairs / cells, 6) if cells else 0.0,
+        "couverture_catalogue": active.metriques.get("couverture") if active else None,
+    }
+    if with_models:
+        answer["modeles"] = [_model(row) for row in ModelMetadata.objects.all()[:20]]
+    return answer
+
+
+def _by_kind(since: dt.datetime) -> dict[str, int]:
+    counted = dict(
+        Interaction.objects.filter(date__gte=since)
+        .order_by()
+        .values_list("type_interaction")
+        .annotate(nombre=Count("pk"))
+    )
+    return {kind: counted.get(kind, 0) for kind in TypeInteraction.values}
+
+
+def _model(row: ModelMetadata) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "architecture": row.architecture,
+        "est_actif": row.est_actif,
+        "eligible": row.eligible,
+        "entraine_le": row.date_creation,
+        "metriques": _figures(row),
+    }

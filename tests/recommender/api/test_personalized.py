@@ -1,0 +1,191 @@
+import pytest
+from django.utils import timezone
+
+from apps.core.models import Statut
+from apps.core.services.interactions import record_interaction
+from apps.recommender.models import ModelMetadata
+from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, seen
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/recommendations/personalized/"
+
+
+def ids(response) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [item["epreuve"]["id"] for item in response.data["recommendations"]]
+
+
+def sources(response) -> list[str]:
+    return [item["source"] for item in response.data["recommendations"]]
+
+
+def test_a_student_in_the_training_data_is_answered_by_the_model(trained, bank, api):
+    student = bank.students["MATH"][0]
+    response = api(student).get(URL, {"top_k": 3})
+    unseen = {epreuve.pk for epreuve in bank.epreuves["MATH"][7:]}
+    assert set(ids(response)) == unseen
+    assert (response.data["source"], response.data["version_modele"]) == ("ncf", "v1")
+    assert [item["rang"] for item in response.data["recommendations"]] == [1, 2, 3]
+    assert response.data["count"] == 3
+
+
+def test_scores_lie_between_0_and_1_and_only_go_down(trained, bank, api):
+    response = api(bank.students["MATH"][0]).get(URL, {"top_k": 13})
+    scores = [item["score"] for item in response.data["recommendations"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_the_second_answer_comes_from_the_cache_and_is_the_same(trained, bank, api):
+    client = api(bank.students["PHYS"][0])
+    first, second = client.get(URL), client.get(URL)
+    assert (first.data["depuis_cache"], second.data["depuis_cache"]) == (False, True)
+    assert ids(first) == ids(second)
+
+
+def test_a_view_counts_in_the_very_next_answer(trained, bank, api):
+    student = bank.students["MATH"][0]
+    best = ids(api(student).get(URL))[0]
+    api(student).post(f"/api/epreuves/{best}/view/")
+    response = api(student).get(URL)
+    assert best not in ids(response)
+    assert response.data["depuis_cache"] is True
+
+
+def test_seen_epreuves_come_back_when_asked_for(trained, bank, api):
+    student = bank.students["MATH"][0]
+    seen_ids = {epreuve.pk for epreuve in bank.epreuves["MATH"][:7]}
+    assert not seen_ids & set(ids(api(student).get(URL, {"top_k": 20})))
+    assert seen_ids <= set(ids(api(student).get(URL, {"top_k": 20, "exclude_seen": "false"})))
+
+
+def test_a_hidden_epreuve_is_gone_at_once(trained, bank, api):
+    client = api(bank.students["MATH"][0])
+    best = ids(client.get(URL))[0]
+    bank.epreuves["MATH"][0].__class__.objects.filter(pk=best).update(statut=Statut.ARCHIVEE)
+    assert best not in ids(client.get(URL))
+
+
+def test_one_is_never_recommended_ones_own(trained, bank, api):
+    student = bank.students["MATH"][0]
+    best = ids(api(student).get(URL))[0]
+    bank.epreuves["MATH"][0].__class__.objects.filter(pk=best).update(depose_par=student)
+    assert best not in ids(api(student).get(URL))
+
+
+def test_a_newcomer_gets_what_is_popular_among_their_own(trained, bank, api):
+    newcomer = UserFactory(filiere=FiliereFactory(code="PHYS"))
+    response = api(newcomer).get(URL, {"top_k": 12})
+    assert response.data["source"] == "profil"
+    assert sources(response) == ["profil"] * 10 + ["populaires"] * 2
+    assert set(ids(response)[:10]) == {epreuve.pk for epreuve in bank.epreuves["PHYS"]}
+
+
+def test_without_a_model_the_chain_answers(bank, api):
+    response = api(bank.students["MATH"][0]).get(URL, {"top_k": 5})
+    assert (response.data["source"], response.data["version_modele"]) == ("profil", None)
+    assert response.data["count"] == 5
+
+
+def test_without_any_interaction_the_latest_answer(awa, api):
+    old, new = (EpreuveFactory(date_publication=timezone.now()) for _ in range(2))
+    response = api(awa).get(URL)
+    assert ids(response) == [new.pk, old.pk]
+    assert sources(response) == ["recentes", "recentes"]
+
+
+def test_an_empty_bank_is_an_empty_answer(awa, api):
+    response = api(awa).get(URL)
+    assert (ids(response), response.data["source"]) == ([], None)
+
+
+def test_fewer_than_asked_is_neither_padded_nor_repeated(trained, bank, api):
+    got = ids(api(bank.students["MATH"][0]).get(URL, {"top_k": 100}))
+    assert len(got) == len(set(got)) == 13
+
+
+def test_filters_rank_the_whole_catalogue_again(trained, bank, api):
+    response = api(bank.students["MATH"][0]).get(URL, {"matiere": "OPTIQUE", "top_k": 10})
+    assert set(ids(response)) == {epreuve.pk for epreuve in bank.epreuves["PHYS"]}
+    assert response.data["source"] == "ncf"
+
+
+def test_who_declined_personalisation_gets_no_model(trained, bank, api):
+    student = bank.students["MATH"][0]
+    student.personnalisation = False
+    student.save()
+    assert "ncf" not in sources(api(student).get(URL))
+
+
+def test_a_corrupt_model_is_never_an_error(trained, bank, api, settings):
+    weights = settings.ML_MODELS_DIR / "v1" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    response = api(bank.students["MATH"][0]).get(URL)
+    assert (response.status_code, response.data["source"]) == (200, "profil")
+
+
+def test_an_epreuve_newer_than_the_model_still_reaches_students(trained, bank, api):
+    student = bank.students["MATH"][0]
+    fresh = EpreuveFactory(matiere=bank.epreuves["MATH"][0].matiere)
+    assert fresh.pk in ids(api(student).get(URL, {"top_k": 100}))
+
+
+def test_a_cached_answer_costs_a_constant_number_of_queries(
+    trained, bank, api, django_assert_num_queries
+):
+    client = api(bank.students["MATH"][0])
+    client.get(URL, {"top_k": 1})
+    for top_k in (1, 3):
+        # The active version, the generation, who may be shown, and the épreuves themselves.
+        with django_assert_num_queries(4):
+            assert client.get(URL, {"top_k": top_k}).data["count"] == top_k
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"top_k": 0},
+        {"top_k": 101},
+        {"top_k": "dix"},
+        {"exclude_seen": "peut-être"},
+        {"niveau": "L9"},
+        {"matiere": "MAGIE"},
+        {"user_id": 1},
+        {"matiere": "\0"},
+    ],
+)
+def test_a_query_that_makes_no_sense_is_a_400(awa, api, query):
+    response = api(awa).get(URL, query)
+    assert response.status_code == 400
+    assert response.data["type"] == "validation_error"
+
+
+def test_it_needs_a_token(anyone, db):
+    response = anyone.get(URL)
+    assert response.status_code == 401
+    assert "Bearer" in response["WWW-Authenticate"]
+
+
+def test_a_rolled_back_model_is_served_again(trained, bank, api):
+    student = bank.students["MATH"][0]
+    before = ids(api(student).get(URL))
+    ModelMetadata.objects.update(est_actif=False)
+    assert api(student).get(URL).data["version_modele"] is None
+    ModelMetadata.objects.update(est_actif=True)
+    assert ids(api(student).get(URL)) == before
+
+
+def test_recording_a_view_of_an_unseen_epreuve_changes_nothing_for_others(trained, bank, api):
+    awa, koffi = bank.students["MATH"][:2]
+    before = ids(api(koffi).get(URL))
+    record_interaction(user=awa, epreuve=bank.epreuves["MATH"][9], type_interaction="vue")
+    assert ids(api(koffi).get(URL)) == before
+
+
+def test_a_student_who_saw_nearly_everything_gets_the_rest(trained, bank, api):
+    student = bank.students["MATH"][0]
+    seen(student, *bank.epreuves["MATH"], *bank.epreuves["PHYS"][:9])
+    assert ids(api(student).get(URL)) == [bank.epreuves["PHYS"][9].pk]

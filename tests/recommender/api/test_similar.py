@@ -1,0 +1,65 @@
+import pytest
+
+from apps.core.models import Statut
+from tests.factories import EpreuveFactory, MatiereFactory
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/recommendations/similar/"
+
+
+def ids(response) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [item["epreuve"]["id"] for item in response.data["recommendations"]]
+
+
+def test_epreuves_of_the_same_students_are_similar(trained, bank, api, awa):
+    asked, *others = (epreuve.pk for epreuve in bank.epreuves["MATH"])
+    response = api(awa).get(URL, {"epreuve_id": asked, "top_k": 9})
+    assert set(ids(response)) == set(others)
+    assert response.data["source"] == "ncf"
+
+
+def test_an_epreuve_the_model_never_met_is_compared_by_its_text(trained, bank, api, awa):
+    twin = EpreuveFactory(titre="Champs électriques", matiere=MatiereFactory(code="ELEC"))
+    fresh = EpreuveFactory(titre="Champs  electriques II", matiere=MatiereFactory(code="ELEC"))
+    response = api(awa).get(URL, {"epreuve_id": fresh.pk})
+    assert ids(response)[0] == twin.pk
+    assert response.data["source"] == "contenu"
+
+
+def test_texts_answer_without_any_model(db, api, awa):
+    first, second = (EpreuveFactory(titre=f"Intégrales {n}") for n in ("simples", "multiples"))
+    response = api(awa).get(URL, {"epreuve_id": first.pk})
+    assert (ids(response), response.data["version_modele"]) == ([second.pk], None)
+
+
+def test_the_epreuve_itself_and_hidden_ones_are_never_there(trained, bank, api, awa):
+    asked, hidden = bank.epreuves["MATH"][:2]
+    hidden.statut = Statut.ARCHIVEE
+    hidden.save()
+    for _ in range(2):
+        got = ids(api(awa).get(URL, {"epreuve_id": asked.pk, "top_k": 100}))
+        assert asked.pk not in got
+        assert hidden.pk not in got
+        assert len(got) == len(set(got)) == 18
+
+
+def test_a_bank_of_one_has_nothing_similar(api, awa):
+    assert ids(api(awa).get(URL, {"epreuve_id": EpreuveFactory().pk})) == []
+
+
+def test_what_one_may_not_see_is_a_404(api, awa, mme_dossou):
+    draft = EpreuveFactory(statut=Statut.BROUILLON, depose_par=mme_dossou)
+    EpreuveFactory()
+    assert api(awa).get(URL, {"epreuve_id": draft.pk}).status_code == 404
+    assert api(mme_dossou).get(URL, {"epreuve_id": draft.pk}).status_code == 200
+    assert api(awa).get(URL, {"epreuve_id": 999_999}).status_code == 404
+
+
+@pytest.mark.parametrize("value", [None, "", "abc", "1e400", "-1", str(2**70)])
+def test_epreuve_id_is_required_and_an_integer(api, awa, value):
+    query = {} if value is None else {"epreuve_id": value}
+    response = api(awa).get(URL, query)
+    assert response.status_code == 400
+    assert response.data["errors"][0]["attr"] == "epreuve_id"

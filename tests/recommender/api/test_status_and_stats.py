@@ -1,0 +1,106 @@
+import pytest
+from django.conf import settings
+
+from apps.core.models import TypeInteraction
+from apps.recommender.models import TrainingLog
+from tests.factories import (
+    CommentaireFactory,
+    EpreuveFactory,
+    EvaluationFactory,
+    UserFactory,
+    seen,
+)
+
+pytestmark = pytest.mark.django_db
+
+STATUS, STATS = "/api/recommendations/status/", "/api/recommendations/stats/"
+
+
+def test_without_a_model_the_status_says_so(api, awa):
+    data = api(awa).get(STATUS).data
+    assert (data["statut"], data["version_modele"], data["metriques"]) == ("aucun_modele", None, {})
+    assert data["entrainement_en_cours"] is False
+
+
+def test_the_status_describes_the_model_that_serves(trained, bank, api, awa):
+    data = api(awa).get(STATUS).data
+    assert (data["statut"], data["version_modele"], data["architecture"]) == ("pret", "v1", "neumf")
+    assert (data["nb_utilisateurs"], data["nb_epreuves"], data["appareil"]) == (16, 20, "cpu")
+    assert {"rmse", "precision_at_10", "recall_at_10", "ndcg_at_10"} <= set(data["metriques"])
+    assert data["cache"]["disponible"] is True
+    assert data["cache"]["type"] == ("redis" if settings.REDIS_URL else "memoire")
+
+
+def test_a_model_whose_files_are_gone_is_said_to_be_degraded(trained, api, awa, settings):
+    (settings.ML_MODELS_DIR / "v1" / "manifest.json").unlink()
+    data = api(awa).get(STATUS).data
+    assert (data["statut"], data["version_modele"]) == ("degrade", None)
+
+
+def test_a_running_training_shows(api, awa):
+    TrainingLog.objects.create(hote="elsewhere", pid=1)
+    assert api(awa).get(STATUS).data["entrainement_en_cours"] is True
+
+
+def test_statistics_equal_what_the_cast_did(api, awa, koffi, mme_dossou):
+    first, second, *_ = EpreuveFactory.create_batch(4)
+    EpreuveFactory(statut="archivee")
+    seen(awa, first, second)
+    seen(awa, first, type_interaction=TypeInteraction.TELECHARGEMENT)
+    seen(koffi, first)
+    seen(koffi, second, days_ago=40)
+    seen(mme_dossou, second)
+    EvaluationFactory(user=awa, epreuve=first)
+    CommentaireFactory(auteur=awa, epreuve=first)
+    CommentaireFactory(auteur=koffi, epreuve=first, statut="masque")
+
+    assert api(awa).get(STATS).data == {
+        "jours": 30,
+        "totaux": {
+            "etudiants": 2,
+            "epreuves": 4,
+            "interactions": 6,
+            "evaluations": 1,
+            "commentaires": 1,
+        },
+        "interactions_par_type": {
+            "vue": 4,
+            "telechargement": 1,
+            "favori": 0,
+            "evaluation": 0,
+            "commentaire": 0,
+        },
+        # Awa and Koffi met two épreuves each, of the 2 x 4 there are.
+        "densite": 0.5,
+        "couverture_catalogue": None,
+    }
+
+
+def test_a_longer_period_counts_older_interactions(api, awa):
+    seen(awa, EpreuveFactory(), days_ago=40)
+    assert api(awa).get(STATS).data["interactions_par_type"]["vue"] == 0
+    assert api(awa).get(STATS, {"jours": 50}).data["interactions_par_type"]["vue"] == 1
+
+
+def test_administrators_see_every_version(trained, api, rachidi, awa):
+    assert "modeles" not in api(awa).get(STATS).data
+    data = api(rachidi).get(STATS).data
+    assert [model["version"] for model in data["modeles"]] == ["v1"]
+    assert 0 < data["couverture_catalogue"] <= 1
+
+
+@pytest.mark.parametrize("days", ["0", "3651", "x"])
+def test_a_period_that_makes_no_sense_is_a_400(api, awa, days):
+    assert api(awa).get(STATS, {"jours": days}).status_code == 400
+
+
+def test_the_number_of_queries_does_not_grow(api, awa, django_assert_max_num_queries):
+    seen(awa, *EpreuveFactory.create_batch(8))
+    UserFactory.create_batch(4)
+    with django_assert_max_num_queries(12):
+        api(awa).get(STATS)
+
+
+@pytest.mark.parametrize("url", [STATUS, STATS])
+def test_both_need_a_token(anyone, db, url):
+    assert anyone.get(url).status_code == 401

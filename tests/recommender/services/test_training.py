@@ -1,0 +1,172 @@
+import dataclasses
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from apps.recommender.ml import trainer
+from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
+from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services import training
+from tests.factories import EpreuveFactory, seen
+from tests.recommender.conftest import CONFIG
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_run_says_all_that_happened(trained):
+    run = TrainingLog.objects.get()
+    assert run.statut == StatutEntrainement.TERMINE
+    assert (run.nb_utilisateurs, run.nb_epreuves, run.nb_interactions) == (16, 20, 112)
+    assert run.hyperparametres == dataclasses.asdict(CONFIG)
+    assert len(run.empreinte_donnees) == 64
+    assert run.epoch_courante == len(run.historique)
+    assert 1 <= run.meilleure_epoch <= run.epoch_courante <= run.epoch_totale == CONFIG.epochs
+    assert run.fin >= run.debut
+    assert set(run.references) == {"aleatoire", "popularite", "ease"}
+    assert set(run.metriques) == {
+        "rmse",
+        "precision_at_10",
+        "recall_at_10",
+        "hr_at_10",
+        "ndcg_at_10",
+        "map_at_10",
+        "couverture",
+        "intervalle_gain_ndcg_at_10",
+    }
+
+
+def test_a_better_model_than_popularity_serves_with_its_files(trained):
+    model = ModelMetadata.objects.get()
+    assert (model.version, model.est_actif, model.eligible) == ("v1", True, True)
+    names = {path.name for path in (settings.ML_MODELS_DIR / "v1").iterdir()}
+    assert {"manifest.json", "users.json", "weights.safetensors"} <= names
+    assert model.taille_octets > 0
+
+
+def test_a_second_model_takes_the_place_of_the_first(trained):
+    training.train(CONFIG, version="v2")
+    assert list(ModelMetadata.objects.filter(est_actif=True).values_list("version", flat=True)) == [
+        "v2"
+    ]
+
+
+def test_same_data_and_seed_give_the_same_weights(trained):
+    training.train(CONFIG, version="v2")
+    first, second = (
+        (settings.ML_MODELS_DIR / version / "weights.safetensors").read_bytes()
+        for version in ("v1", "v2")
+    )
+    assert first == second
+
+
+def test_progress_is_told_and_written(bank):
+    epochs, steps, rows = [], [], []
+
+    def on_epoch(entry):
+        epochs.append(entry["epoch"])
+        rows.append(TrainingLog.objects.get().epoch_courante)
+
+    training.train(CONFIG, on_epoch=on_epoch, on_step=lambda done, total: steps.append(done))
+    assert epochs == rows == list(range(1, len(epochs) + 1))
+    assert steps
+
+
+def test_an_empty_bank_is_a_clear_error_and_a_failed_run(db):
+    with pytest.raises(TooFewInteractions):
+        training.train(CONFIG)
+    run = TrainingLog.objects.get()
+    assert run.statut == StatutEntrainement.ECHOUE
+    assert "Aucune interaction" in run.erreur
+
+
+def test_one_student_is_too_few(awa):
+    seen(awa, *EpreuveFactory.create_batch(5))
+    with pytest.raises(TooFewInteractions):
+        training.train(CONFIG)
+
+
+def test_a_diverging_run_leaves_the_active_model_serving(trained, monkeypatch):
+    monkeypatch.setattr(trainer, "DECAY_PER_EPOCH", 1e30)
+    with pytest.raises(TrainingDiverged):
+        training.train(CONFIG, version="v2")
+    assert TrainingLog.objects.first().statut == StatutEntrainement.ECHOUE
+    assert ModelMetadata.objects.get(est_actif=True).version == "v1"
+    assert not (settings.ML_MODELS_DIR / "v2").exists()
+
+
+def test_a_disk_that_refuses_the_files_leaves_the_active_model_serving(trained, settings, tmp_path):
+    settings.ML_MODELS_DIR = tmp_path / "a file, not a folder"
+    settings.ML_MODELS_DIR.write_text("")
+    with pytest.raises(OSError, match="a file, not a folder"):
+        training.train(CONFIG, version="v2")
+    assert "a file, not a folder" in TrainingLog.objects.first().erreur
+    assert ModelMetadata.objects.get(est_actif=True).version == "v1"
+
+
+def test_a_model_no_better_than_popularity_is_kept_but_refused(awa, koffi):
+    # Everybody took everything in the same order: there is no taste to learn.
+    epreuves = EpreuveFactory.create_batch(12)
+    for day, epreuve in enumerate(epreuves):
+        seen(awa, epreuve, days_ago=60 - 5 * day)
+        seen(koffi, epreuve, days_ago=60 - 5 * day)
+    outcome = training.train(CONFIG, version="v1")
+    ours = outcome.run.metriques["ndcg_at_10"]
+    popular = outcome.run.references["popularite"]["ndcg_at_10"]
+    assert ours <= popular
+    assert (outcome.model.est_actif, outcome.model.eligible) == (False, False)
+    assert "popularité" in outcome.model.motif_refus
+    assert (settings.ML_MODELS_DIR / "v1").is_dir()
+
+
+def test_a_second_run_is_refused_while_one_lives(bank):
+    TrainingLog.objects.create(hote=os.uname().nodename, pid=os.getpid())
+    with pytest.raises(training.TrainingInProgress):
+        training.train(CONFIG)
+    assert TrainingLog.objects.count() == 1
+
+
+def test_a_run_whose_process_died_frees_its_place(bank):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead = TrainingLog.objects.create(hote=os.uname().nodename, pid=child.pid)
+    training.train(CONFIG)
+    dead.refresh_from_db()
+    assert dead.statut == StatutEntrainement.INTERROMPU
+
+
+def test_a_silent_run_on_another_machine_frees_its_place(bank):
+    silent = TrainingLog.objects.create(
+        hote="elsewhere", pid=1, battement=timezone.now() - training.DEAD_AFTER * 1.1
+    )
+    training.train(CONFIG)
+    silent.refresh_from_db()
+    assert silent.statut == StatutEntrainement.INTERROMPU
+
+
+def test_a_run_elsewhere_that_gave_a_recent_sign_keeps_its_place(bank):
+    TrainingLog.objects.create(
+        hote="elsewhere", pid=1, battement=timezone.now() - dt.timedelta(minutes=5)
+    )
+    with pytest.raises(training.TrainingInProgress):
+        training.train(CONFIG)
+
+
+def test_a_cancelled_run_says_so(bank):
+    def cancel(entry):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(CONFIG, on_epoch=cancel)
+    assert TrainingLog.objects.get().statut == StatutEntrainement.ANNULE
+    assert not ModelMetadata.objects.exists()
+
+
+def test_a_version_is_never_written_twice(trained):
+    with pytest.raises(VersionExists):
+        training.train(CONFIG, version="v1")
+    assert TrainingLog.objects.count() == 1

@@ -1,0 +1,68 @@
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from apps.core.models import Statut, TypeInteraction
+from apps.recommender.selectors import catalogue_texts, positive_pairs
+from tests.factories import EpreuveFactory, EvaluationFactory, InteractionFactory, seen
+
+pytestmark = pytest.mark.django_db
+
+
+def weights():
+    pairs = positive_pairs()
+    return dict(zip(zip(pairs.user_ids, pairs.item_ids, strict=True), pairs.weights, strict=True))
+
+
+def test_a_pair_is_worth_its_strongest_interaction(awa):
+    epreuve = EpreuveFactory()
+    seen(awa, epreuve)
+    seen(awa, epreuve, type_interaction=TypeInteraction.TELECHARGEMENT)
+    assert weights() == {(awa.pk, epreuve.pk): 3}
+
+
+def test_a_pair_is_dated_by_its_first_interaction(awa):
+    epreuve = EpreuveFactory()
+    first = timezone.now().replace(microsecond=0) - dt.timedelta(days=3)
+    InteractionFactory(user=awa, epreuve=epreuve)
+    InteractionFactory(user=awa, epreuve=epreuve, date=first)
+    assert positive_pairs().timestamps.tolist() == [int(first.timestamp())]
+
+
+@pytest.mark.parametrize(("note", "weight"), [(5, 3), (4, 3), (3, 1)])
+def test_a_rating_is_worth_what_its_pertinence_says(awa, note, weight):
+    epreuve = EpreuveFactory()
+    seen(awa, epreuve, type_interaction=TypeInteraction.EVALUATION)
+    EvaluationFactory(user=awa, epreuve=epreuve, note_pertinence=note)
+    assert weights() == {(awa.pk, epreuve.pk): weight}
+
+
+@pytest.mark.parametrize("note", [1, 2])
+def test_a_disliked_pair_is_no_positive_whatever_else_was_done(awa, note):
+    epreuve = EpreuveFactory()
+    seen(awa, epreuve, type_interaction=TypeInteraction.TELECHARGEMENT)
+    EvaluationFactory(user=awa, epreuve=epreuve, note_pertinence=note)
+    assert weights() == {}
+
+
+def test_what_is_hidden_or_declined_is_not_learnt(awa, koffi):
+    seen(awa, EpreuveFactory(statut=Statut.ARCHIVEE))
+    koffi.personnalisation = False
+    koffi.save()
+    seen(koffi, EpreuveFactory())
+    assert weights() == {}
+
+
+def test_pairs_come_in_one_query_and_notes_in_another(awa, django_assert_num_queries):
+    seen(awa, *EpreuveFactory.create_batch(5))
+    with django_assert_num_queries(2):
+        assert len(positive_pairs()) == 5
+
+
+def test_the_texts_of_the_catalogue_are_normalised(db):
+    epreuve = EpreuveFactory(titre="Équations différentielles")
+    ids, texts, categories = catalogue_texts()
+    assert ids == [epreuve.pk]
+    assert "equations differentielles" in texts[0]
+    assert "niveau=L2" in categories[0]

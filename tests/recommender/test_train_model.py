@@ -1,0 +1,123 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from django.core.management import CommandError, call_command
+
+from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from tests.factories import EpreuveFactory, seen
+
+pytestmark = pytest.mark.django_db
+
+FAST = ("--epochs=8", "--batch-size=32", "--embedding-dim=8", "--learning-rate=0.02")
+
+
+def exit_code(*args: str) -> int:
+    with pytest.raises(CommandError) as error:
+        call_command("train_model", *args, verbosity=0)
+    return error.value.returncode
+
+
+def test_it_ends_with_a_table_an_interval_and_an_active_model(bank, capsys):
+    call_command("train_model", *FAST, "--model-version=v1", verbosity=0)
+    out = capsys.readouterr().out
+    for word in ("NDCG@10", "hasard", "popularité", "EASE", "neumf", "intervalle à 95 %"):
+        assert word in out
+    assert "Modèle v1 actif." in out
+
+
+@pytest.mark.parametrize("architecture", ["gmf", "mlp", "neumf"])
+def test_every_architecture_trains(bank, architecture):
+    call_command("train_model", *FAST, f"--architecture={architecture}", verbosity=0)
+    assert ModelMetadata.objects.get().architecture == architecture
+
+
+def test_too_little_data_is_3(db):
+    assert exit_code() == 3
+
+
+def test_a_refused_model_is_4(awa, koffi):
+    for day, epreuve in enumerate(EpreuveFactory.create_batch(12)):
+        seen(awa, epreuve, days_ago=60 - 5 * day)
+        seen(koffi, epreuve, days_ago=60 - 5 * day)
+    assert exit_code(*FAST) == 4
+
+
+def test_another_run_in_progress_is_75(bank):
+    TrainingLog.objects.create(hote=os.uname().nodename, pid=os.getpid())
+    assert exit_code(*FAST) == 75
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--epochs=0",
+        "--batch-size=0",
+        "--embedding-dim=0",
+        "--learning-rate=nan",
+        "--device=tpu",
+        "--negative-samples=0",
+        "--architecture=magie",
+        "--model-version=../x",
+    ],
+)
+def test_an_option_that_makes_no_sense_is_2_and_starts_no_run(bank, option):
+    assert exit_code(option) == 2
+    assert not TrainingLog.objects.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_one_clear_sentence(bank):
+    with pytest.raises(CommandError, match="CUDA"):
+        call_command("train_model", "--device=cuda", verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path, sent):
+    env = os.environ | {
+        "DB_HOST": "",
+        "REDIS_URL": "",
+        "SQLITE_PATH": str(tmp_path / "db.sqlite3"),
+        "ML_MODELS_DIR": str(tmp_path / "ml_models"),
+        "MEDIA_ROOT": str(tmp_path / "media"),
+        "DJANGO_SETTINGS_MODULE": "config.settings.development",
+        "SECRET_KEY": "for-this-test",
+        "JWT_SECRET_KEY": "for-this-test-too",
+    }
+
+    def manage(*args: str, **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "manage.py", *args]
+        return subprocess.Popen(
+            command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    assert manage("migrate", "-v0").wait() == 0
+    small = ("--users=30", "--epreuves=60", "--interactions=2000")
+    assert manage("generate_data", *small, "-v0").wait() == 0
+    run = manage("train_model", "--epochs=500", "--batch-size=1")
+    _wait_for_a_run(tmp_path / "db.sqlite3")
+    run.send_signal(sent)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert "annulé" in err
+    assert _statuts(tmp_path / "db.sqlite3") == [StatutEntrainement.ANNULE]
+
+
+def _statuts(path):
+    import sqlite3
+
+    with sqlite3.connect(path) as connection:
+        return [row[0] for row in connection.execute("select statut from recommender_traininglog")]
+
+
+def _wait_for_a_run(path):
+    for _ in range(600):
+        if _statuts(path):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the run never started")
