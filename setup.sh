@@ -102,15 +102,15 @@ secret() { venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(50))'
 value_of() { sed -n "s/^$1=//p" .env | tail -n 1; }
 
 # Replaces the line of the variable where it stands, or adds it; keeps every other line.
-put() {
+put() (
+    umask 077
     NAME=$1 VALUE=$2 awk '
         index($0, ENVIRON["NAME"] "=") == 1 { if (!done++) print ENVIRON["NAME"] "=" ENVIRON["VALUE"]; next }
         { print }
         END { if (!done) print ENVIRON["NAME"] "=" ENVIRON["VALUE"] }
     ' .env >.env.nouveau
-    chmod 600 .env.nouveau
     mv .env.nouveau .env
-}
+)
 
 create_dotenv() {
     [ -e .env ] && return
