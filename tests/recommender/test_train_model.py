@@ -1,8 +1,10 @@
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 import torch
@@ -76,48 +78,45 @@ def test_cuda_without_a_device_is_one_clear_sentence(bank):
         call_command("train_model", "--device=cuda", verbosity=0)
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path, sent):
+def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path):
+    database = tmp_path / "db.sqlite3"
     env = os.environ | {
         "DB_HOST": "",
         "REDIS_URL": "",
-        "SQLITE_PATH": str(tmp_path / "db.sqlite3"),
+        "SQLITE_PATH": str(database),
         "ML_MODELS_DIR": str(tmp_path / "ml_models"),
         "MEDIA_ROOT": str(tmp_path / "media"),
         "DJANGO_SETTINGS_MODULE": "config.settings.development",
         "SECRET_KEY": "for-this-test",
         "JWT_SECRET_KEY": "for-this-test-too",
     }
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "migrate", "-v0"], env=env, check=True)
+    small = ("--users=20", "--epreuves=30", "--interactions=600")
+    subprocess.run([*manage, "generate_data", *small, "-v0"], env=env, check=True)
+    for count, sent in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
+        with subprocess.Popen(
+            [*manage, "train_model", "--epochs=500", "--batch-size=1"],
+            env=env,
+            text=True,
+            stderr=subprocess.PIPE,
+        ) as run:
+            _wait_for_runs(database, count)
+            run.send_signal(sent)
+            _, err = run.communicate(timeout=60)
+        assert run.returncode == 130, err
+        assert "annulé" in err
+    assert _statuts(database) == [StatutEntrainement.ANNULE] * 2
 
-    def manage(*args: str, **options: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "manage.py", *args]
-        return subprocess.Popen(
-            command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
 
-    assert manage("migrate", "-v0").wait() == 0
-    small = ("--users=30", "--epreuves=60", "--interactions=2000")
-    assert manage("generate_data", *small, "-v0").wait() == 0
-    run = manage("train_model", "--epochs=500", "--batch-size=1")
-    _wait_for_a_run(tmp_path / "db.sqlite3")
-    run.send_signal(sent)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 130, err
-    assert "annulé" in err
-    assert _statuts(tmp_path / "db.sqlite3") == [StatutEntrainement.ANNULE]
-
-
-def _statuts(path):
-    import sqlite3
-
-    with sqlite3.connect(path) as connection:
+def _statuts(database):
+    with closing(sqlite3.connect(database)) as connection:
         return [row[0] for row in connection.execute("select statut from recommender_traininglog")]
 
 
-def _wait_for_a_run(path):
+def _wait_for_runs(database, count):
     for _ in range(600):
-        if _statuts(path):
+        if len(_statuts(database)) == count:
             return
         time.sleep(0.1)
     raise AssertionError("the run never started")
