@@ -119,31 +119,30 @@ def _make_room(bank: Bank, *, reset: bool, beside_real: bool) -> None:
     # Superusers do not fill a bank: the first one exists before its first épreuve.
     real_people = User.objects.filter(is_superuser=False).exclude(pk__in=demo_people)
     real_epreuves = Epreuve.objects.exclude(pk__in=demo_epreuves)
-    if not reset:
-        _refuse_filled(demo_people.count() + real_people.count())
-    elif not beside_real:
+    if not (reset and beside_real):
         _refuse_real(real_people.count(), real_epreuves.count())
+    if not reset:
+        _refuse_filled(demo_people.count(), demo_epreuves.count())
     _delete_epreuves(demo_epreuves)
     demo_people.delete()
     _refuse_taken_names(bank)
 
 
-def _refuse_filled(n_people: int) -> None:
-    n_epreuves, n_interactions = Epreuve.objects.count(), Interaction.objects.count()
-    if n_people or n_epreuves:
-        raise DemoBankRefused(
-            f"La banque n'est pas vide : {n_epreuves} épreuves, {n_interactions} interactions et "
-            f"{n_people} comptes. Ajoutez --reset pour remplacer les données de démonstration, "
-            "ou choisissez une base vide (SQLITE_PATH ou DB_NAME)."
-        )
-
-
 def _refuse_real(n_people: int, n_epreuves: int) -> None:
     if n_people or n_epreuves:
         raise DemoBankRefused(
-            f"La banque contient {n_people} comptes et {n_epreuves} épreuves que generate_data n'a "
-            "pas créés. Choisissez une base vide (SQLITE_PATH ou DB_NAME), ou ajoutez --force : "
-            "--reset ne remplacera alors que la démonstration et les gardera."
+            f"La banque contient des données réelles (comptes : {n_people}, épreuves : "
+            f"{n_epreuves}). Choisissez une base vide (SQLITE_PATH ou DB_NAME), ou ajoutez --reset "
+            "--force : seule la démonstration sera remplacée, tout le reste sera gardé."
+        )
+
+
+def _refuse_filled(n_people: int, n_epreuves: int) -> None:
+    if n_people or n_epreuves:
+        raise DemoBankRefused(
+            f"La banque contient déjà une démonstration (comptes : {n_people}, épreuves : "
+            f"{n_epreuves}, interactions : {Interaction.objects.count()}). Ajoutez --reset pour la "
+            "remplacer, ou choisissez une base vide (SQLITE_PATH ou DB_NAME)."
         )
 
 
