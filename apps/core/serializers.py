@@ -189,7 +189,9 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
         queryset=User.objects.exclude(role=Role.ETUDIANT), allow_null=True, required=False
     )
     fichier = PdfField(help_text="Le sujet, en PDF.")
-    fichier_corrige = PdfField(required=False, help_text="Le corrigé, en PDF.")
+    fichier_corrige = PdfField(
+        required=False, allow_null=True, help_text="Le corrigé, en PDF ; nul : le retirer."
+    )
 
     class Meta:
         model = Epreuve

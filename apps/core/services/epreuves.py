@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.core.exceptions import Conflict
-from apps.core.models import Epreuve, Matiere, Statut, User
-from apps.core.querysets import EpreuveQuerySet
+from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
 from apps.core.services.files import Pdf, new_files
 from apps.core.signals import catalogue_changed
 
 
 def deposit_epreuve(
-    *, auteur: User, fichiers: Mapping[str, Pdf], publier: bool = False, **fields: Any
+    *, auteur: User, fichiers: Mapping[str, Pdf | None], publier: bool = False, **fields: Any
 ) -> Epreuve:
     """Raises Conflict where the bank already holds the file."""
     epreuve = Epreuve(depose_par=auteur, statut=Statut.SOUMISE, **fields)
@@ -27,7 +27,7 @@ def deposit_epreuve(
     return epreuve
 
 
-def edit_epreuve(epreuve: Epreuve, *, fichiers: Mapping[str, Pdf], **fields: Any) -> Epreuve:
+def edit_epreuve(epreuve: Epreuve, *, fichiers: Mapping[str, Pdf | None], **fields: Any) -> Epreuve:
     """Replace the given fields and files only; raises Conflict like a deposit."""
     with new_files() as files, transaction.atomic():
         locked = _locked(epreuve.pk)
@@ -48,17 +48,19 @@ def change_statut(epreuve: Epreuve, statut: Statut, *, now: dt.datetime | None =
     return locked
 
 
-def merge_matieres(kept: Matiere, merged: Iterable[Matiere]) -> None:
-    """Move the épreuves of `merged` to `kept`, then delete `merged`."""
-    others = [matiere.pk for matiere in merged if matiere.pk != kept.pk]
-    with transaction.atomic():
-        moved = list(Epreuve.objects.filter(matiere__in=others).values_list("pk", flat=True))
-        Epreuve.objects.filter(pk__in=moved).update(matiere=kept)
-        Matiere.objects.filter(pk__in=others).delete()
-        refresh_search_text(Epreuve.objects.filter(pk__in=moved))
+@transaction.atomic
+def merge(kept: Matiere | Filiere, merged: Iterable[Matiere | Filiere]) -> None:
+    """Let all that points to `merged` point to `kept`, then delete `merged`."""
+    others = [row.pk for row in merged if row.pk != kept.pk]
+    for relation in type(kept)._meta.related_objects:
+        field = relation.field.name
+        rows = relation.related_model._default_manager.filter(**{f"{field}__in": others})
+        rows.update(**{field: kept})
+    type(kept)._default_manager.filter(pk__in=others).delete()
+    refresh_search_text(kept.epreuves.all())
 
 
-def refresh_search_text(epreuves: EpreuveQuerySet) -> None:
+def refresh_search_text(epreuves: QuerySet[Epreuve]) -> None:
     """After a name they are found by has changed; épreuves keep their date of modification."""
     with transaction.atomic():
         rows = list(epreuves.select_related("matiere", "enseignant"))
@@ -80,19 +82,20 @@ def _set_statut(epreuve: Epreuve, statut: Statut, now: dt.datetime | None = None
 
 
 def _save(epreuve: Epreuve, *, was_published: bool = False) -> None:
-    _refuse_a_double(epreuve)
+    refuse_a_double(epreuve)
     try:
         with transaction.atomic():
             epreuve.save()
     except IntegrityError:
         # The double came in between; any other cause is raised again.
-        _refuse_a_double(epreuve)
+        refuse_a_double(epreuve)
         raise
     if was_published or epreuve.statut == Statut.PUBLIEE:
         catalogue_changed.send(sender=Epreuve)
 
 
-def _refuse_a_double(epreuve: Epreuve) -> None:
+def refuse_a_double(epreuve: Epreuve) -> None:
+    """Raises Conflict where another épreuve that is not archived holds the same file."""
     if not epreuve.sha256 or epreuve.statut == Statut.ARCHIVEE:
         return
     others = Epreuve.objects.exclude(pk=epreuve.pk).exclude(statut=Statut.ARCHIVEE)

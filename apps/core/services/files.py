@@ -97,23 +97,23 @@ class FileSet:
         self.added: list[str] = []
         self.replaced: list[str] = []
 
-    def put(self, epreuve: Epreuve, fichiers: Mapping[str, Pdf]) -> None:
-        """Write the files and set the épreuve's facts about them; the row is left to the caller."""
+    def put(self, epreuve: Epreuve, fichiers: Mapping[str, Pdf | None]) -> None:
+        """Write or, for None, remove; set the épreuve's facts; its row is left to the caller."""
         for field, pdf in fichiers.items():
-            self._put(epreuve, field, pdf)
+            if replaced := getattr(epreuve, field).name:
+                self.replaced.append(replaced)
+            setattr(epreuve, field, self._write(epreuve, pdf) if pdf else "")
+            suffix = field.removeprefix("fichier")
+            setattr(epreuve, f"taille{suffix}_octets", pdf.taille_octets if pdf else 0)
+            setattr(epreuve, f"sha256{suffix}", pdf.sha256 if pdf else "")
+            if field == "fichier":
+                epreuve.nb_pages = pdf.nb_pages if pdf else None
 
-    def _put(self, epreuve: Epreuve, field: str, pdf: Pdf) -> None:
-        if replaced := getattr(epreuve, field).name:
-            self.replaced.append(replaced)
+    def _write(self, epreuve: Epreuve, pdf: Pdf) -> str:
         name = storage_name(epreuve, "")
         # Noted before it is written: a full disk leaves half a file.
         self.added.append(name)
-        setattr(epreuve, field, default_storage.save(name, pdf.content))
-        suffix = field.removeprefix("fichier")
-        setattr(epreuve, f"taille{suffix}_octets", pdf.taille_octets)
-        setattr(epreuve, f"sha256{suffix}", pdf.sha256)
-        if field == "fichier":
-            epreuve.nb_pages = pdf.nb_pages
+        return default_storage.save(name, pdf.content)
 
     def delete(self, names: list[str]) -> None:
         for name in names:

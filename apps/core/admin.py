@@ -1,0 +1,405 @@
+"""The administration, for administrateurs only: they see everything, services do the writing."""
+
+from typing import Any, cast
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from rest_framework.exceptions import APIException
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from apps.core.exceptions import Conflict
+from apps.core.models import (
+    Commentaire,
+    Epreuve,
+    Evaluation,
+    Filiere,
+    Interaction,
+    Matiere,
+    Role,
+    Statut,
+    StatutCommentaire,
+    User,
+)
+from apps.core.querysets import EpreuveQuerySet
+from apps.core.services.epreuves import (
+    change_statut,
+    deposit_epreuve,
+    edit_epreuve,
+    merge,
+    refresh_search_text,
+    refuse_a_double,
+)
+from apps.core.services.evaluations import withdraw_evaluation
+from apps.core.services.files import DOCUMENTS, Link, Pdf, read_pdf, signed_token
+
+# Groups and permissions play no part here; tokens are nobody's to read.
+for unused in (
+    Group,
+    OutstandingToken,
+    BlacklistedToken,
+    AccessAttempt,
+    AccessFailureLog,
+    AccessLog,
+):
+    admin.site.unregister(unused)
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+# --- People ------------------------------------------------------------------------------
+
+
+class RoleFormMixin(forms.ModelForm):  # type: ignore[type-arg]
+    def clean(self) -> dict[str, Any] | None:
+        """The role decides who enters the administration."""
+        cleaned = super().clean()
+        is_administrateur = self.cleaned_data.get("role") == Role.ADMINISTRATEUR
+        self.instance.is_staff = self.instance.is_superuser = is_administrateur
+        return cleaned
+
+
+class UserForm(RoleFormMixin, UserChangeForm):  # type: ignore[misc]
+    pass
+
+
+class UserAddForm(RoleFormMixin, UserCreationForm):  # type: ignore[misc]
+    pass
+
+
+@admin.register(User)
+class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+    form = UserForm
+    add_form = UserAddForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "get_full_name", "role", "filiere", "niveau", "is_active")
+    list_filter = ("role", "filiere", "niveau", "is_active")
+    list_select_related = ("filiere",)
+    search_fields = ("username", "first_name", "last_name", "email", "matricule")
+    ordering = ("username",)
+    autocomplete_fields = ("filiere",)
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Personne", {"fields": (("first_name", "last_name"), "email", "matricule")}),
+        ("Études", {"fields": ("role", ("filiere", "niveau"), "personnalisation")}),
+        ("Compte", {"fields": ("is_active", ("date_joined", "last_login"))}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Deactivate instead: what a person did stands in counters and in the training set."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if {"first_name", "last_name"} & set(form.changed_data):
+            refresh_search_text(obj.epreuves_enseignees.all())
+
+
+@admin.register(AccessAttempt)
+class AccessAttemptAdmin(ReadOnlyAdmin):
+    """Deleting a line opens the login again."""
+
+    list_display = ("username", "ip_address", "failures_since_start", "attempt_time")
+    search_fields = ("username", "ip_address")
+    fields = ("username", "ip_address", "failures_since_start", "attempt_time", "user_agent")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
+# --- Épreuves ----------------------------------------------------------------------------
+
+
+class NomenclatureAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("nom", "code", "nombre_epreuves")
+    search_fields = ("nom", "code")
+    actions = ("merge_selected",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.annotate(nombre=Count("epreuves"))  # type: ignore[no-any-return]
+
+    @admin.display(description="épreuves", ordering="nombre")
+    def nombre_epreuves(self, row: Any) -> int:
+        return int(row.nombre)
+
+    @admin.action(description="Fusionner dans celle qui a le plus d'épreuves")
+    def merge_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        kept, *others = queryset.order_by("-nombre", "pk")
+        if not others:
+            self.message_user(request, "Choisissez-en au moins deux.", messages.WARNING)
+            return
+        merge(kept, others)
+        names = ", ".join(row.nom for row in others)
+        self.message_user(request, f"{names} : fusion dans {kept.nom}.", messages.SUCCESS)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and form.changed_data:
+            refresh_search_text(obj.epreuves.all())
+
+
+@admin.register(Matiere)
+class MatiereAdmin(NomenclatureAdmin):
+    pass
+
+
+@admin.register(Filiere)
+class FiliereAdmin(NomenclatureAdmin):
+    pass
+
+
+class PdfInput(UnfoldAdminFileFieldWidget):  # type: ignore[misc]
+    """Without a link: a file has no public address; `documents` shows the signed ones."""
+
+    def is_initial(self, value: Any) -> bool:
+        return False
+
+
+class EpreuveForm(forms.ModelForm):  # type: ignore[type-arg]
+    fichiers: dict[str, Pdf | None]
+
+    def clean(self) -> dict[str, Any] | None:
+        self.fichiers = {}
+        for field in DOCUMENTS.values():
+            self._read(field)
+        return super().clean()
+
+    def _read(self, field: str) -> None:
+        upload = self.cleaned_data.get(field)
+        if not isinstance(upload, UploadedFile):
+            return
+        try:
+            self.fichiers[field] = pdf = read_pdf(upload)
+            if field == "fichier":
+                double = Epreuve(pk=self.instance.pk, statut=Statut.SOUMISE, sha256=pdf.sha256)
+                refuse_a_double(double)
+        except APIException as refusal:
+            self.add_error(field, ValidationError(_text(refusal)))
+
+
+def _text(refusal: APIException) -> str:
+    detail = refusal.detail
+    return " ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
+
+
+@admin.register(Epreuve)
+class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
+    form = EpreuveForm
+    list_display = ("titre", "matiere", "filiere", "niveau", "annee", "statut", "nb_vues")
+    list_filter = ("statut", "type_epreuve", "session", "niveau", "matiere", "filiere")
+    list_select_related = ("matiere", "filiere")
+    search_fields = ("titre",)
+    search_help_text = "Titre, description, matière, enseignant : accents et casse indifférents."
+    autocomplete_fields = ("matiere", "filiere", "enseignant")
+    actions = ("publish", "reject", "archive", "remove_corrige")
+    readonly_fields = (
+        "statut",
+        "depose_par",
+        "documents",
+        "date_creation",
+        "date_publication",
+        "nb_pages",
+        "taille_octets",
+        "sha256",
+        "nb_vues",
+        "nb_telechargements",
+        "nb_evaluations",
+        "note_difficulte_moyenne",
+        "note_pertinence_moyenne",
+    )
+    fieldsets = (
+        (None, {"fields": ("titre", "description", "statut")}),
+        ("Documents", {"fields": ("documents", ("fichier", "fichier_corrige"))}),
+        (
+            "Classement",
+            {
+                "fields": (
+                    ("matiere", "filiere"),
+                    ("niveau", "type_epreuve", "session"),
+                    ("semestre", "annee", "annee_academique"),
+                    ("enseignant", "enseignant_nom"),
+                    "reference_externe",
+                )
+            },
+        ),
+        (
+            "Suivi",
+            {
+                "fields": (
+                    ("depose_par", "date_creation", "date_publication"),
+                    ("nb_vues", "nb_telechargements", "nb_evaluations"),
+                    ("note_difficulte_moyenne", "note_pertinence_moyenne"),
+                    ("nb_pages", "taille_octets", "sha256"),
+                )
+            },
+        ),
+    )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in DOCUMENTS.values():
+            kwargs["widget"] = PdfInput()
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> EpreuveQuerySet:
+        return Epreuve.objects.with_names()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        return queryset.matching(search_term), False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Epreuve | None = None) -> bool:
+        """Archive instead: what people did with an épreuve outlives it."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Epreuve, form: Any, change: bool) -> None:
+        files = set(DOCUMENTS.values())
+        fields = {name: form.cleaned_data[name] for name in form.changed_data if name not in files}
+        if change:
+            edit_epreuve(obj, fichiers=form.fichiers, **fields)
+        else:
+            obj.pk = deposit_epreuve(
+                auteur=cast(User, request.user), fichiers=form.fichiers, **fields
+            ).pk
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except Conflict as conflict:
+            # The same file came in between the form's check and its saving.
+            self.message_user(request, str(conflict.detail), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    # --- Documents ---
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.document_view)
+        own = path("<int:pk>/document/<str:document>/", view, name="core_epreuve_document")
+        return [own, *super().get_urls()]
+
+    def document_view(self, request: HttpRequest, pk: int, document: str) -> HttpResponse:
+        token = signed_token(Link(pk, document, cast(User, request.user).pk))
+        return HttpResponseRedirect(reverse("fichier", args=[token]))
+
+    @admin.display(description="documents en ligne")
+    def documents(self, epreuve: Epreuve) -> SafeString | str:
+        links = (
+            (reverse("admin:core_epreuve_document", args=[epreuve.pk, document]), document)
+            for document, field in DOCUMENTS.items()
+            if getattr(epreuve, field)
+        )
+        return format_html_join(" · ", '<a href="{}">{}</a>', links) or "Aucun."
+
+    # --- Moderation ---
+
+    @admin.action(description="Publier")
+    def publish(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
+        self._change(request, queryset, Statut.PUBLIEE)
+
+    @admin.action(description="Rejeter")
+    def reject(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
+        self._change(request, queryset, Statut.REJETEE)
+
+    @admin.action(description="Archiver")
+    def archive(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
+        self._change(request, queryset, Statut.ARCHIVEE)
+
+    def _change(self, request: HttpRequest, queryset: EpreuveQuerySet, statut: Statut) -> None:
+        for epreuve in queryset:
+            try:
+                change_statut(epreuve, statut)
+            except Conflict as conflict:
+                self.message_user(request, f"{epreuve} : {conflict.detail}", messages.ERROR)
+            else:
+                self.message_user(request, f"{epreuve} : {statut.label}.", messages.SUCCESS)
+
+    @admin.action(description="Retirer le corrigé")
+    def remove_corrige(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
+        for epreuve in queryset:
+            edit_epreuve(epreuve, fichiers={"fichier_corrige": None})
+        self.message_user(request, "Corrigés retirés.", messages.SUCCESS)
+
+
+# --- What people do ----------------------------------------------------------------------
+
+
+@admin.register(Interaction)
+class InteractionAdmin(ReadOnlyAdmin):
+    list_display = ("date", "user", "type_interaction", "epreuve", "contexte")
+    list_filter = ("type_interaction", "contexte")
+    list_select_related = ("user", "epreuve")
+    search_fields = ("user__username", "epreuve__titre")
+    date_hierarchy = "date"
+    show_full_result_count = False
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(ReadOnlyAdmin):
+    """A note is its author's: a moderator withdraws it, never changes it."""
+
+    list_display = ("epreuve", "user", "note_difficulte", "note_pertinence", "date_modification")
+    list_filter = ("note_pertinence", "note_difficulte")
+    list_select_related = ("user", "epreuve")
+    search_fields = ("user__username", "epreuve__titre")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def delete_model(self, request: HttpRequest, obj: Evaluation) -> None:
+        withdraw_evaluation(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Evaluation]) -> None:
+        for evaluation in queryset:
+            withdraw_evaluation(evaluation)
+
+
+@admin.register(Commentaire)
+class CommentaireAdmin(ReadOnlyAdmin):
+    list_display = ("extrait", "auteur", "epreuve", "statut", "date_creation")
+    list_filter = ("statut",)
+    list_select_related = ("auteur", "epreuve")
+    search_fields = ("contenu", "auteur__username", "epreuve__titre")
+    actions = ("show", "hide", "remove")
+
+    @admin.display(description="commentaire")
+    def extrait(self, commentaire: Commentaire) -> str:
+        return commentaire.contenu[:80]
+
+    @admin.action(description="Rendre visibles")
+    def show(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
+        queryset.update(statut=StatutCommentaire.VISIBLE)
+
+    @admin.action(description="Masquer")
+    def hide(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
+        queryset.update(statut=StatutCommentaire.MASQUE)
+
+    @admin.action(description="Supprimer")
+    def remove(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
+        queryset.update(statut=StatutCommentaire.SUPPRIME)

@@ -1,0 +1,338 @@
+import pytest
+from django.contrib import admin
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.core.models import (
+    Commentaire,
+    Epreuve,
+    Evaluation,
+    Filiere,
+    Interaction,
+    Matiere,
+    Role,
+    Statut,
+    User,
+)
+from apps.core.services.evaluations import rate_epreuve
+from apps.core.signals import catalogue_changed
+from tests.factories import (
+    PASSWORD,
+    CommentaireFactory,
+    EpreuveFactory,
+    EvaluationFactory,
+    FiliereFactory,
+    InteractionFactory,
+    MatiereFactory,
+    UserFactory,
+    pdf,
+    with_file,
+)
+
+pytestmark = pytest.mark.django_db
+FACTORIES = {
+    Commentaire: CommentaireFactory,
+    Epreuve: EpreuveFactory,
+    Evaluation: EvaluationFactory,
+    Interaction: InteractionFactory,
+    User: UserFactory,
+}
+
+
+@pytest.fixture
+def desk(rachidi: User) -> Client:
+    """Rachidi, signed in to the administration."""
+    client = Client()
+    client.force_login(rachidi)
+    return client
+
+
+def url_of(model, page, *args):
+    return reverse(f"admin:core_{model._meta.model_name}_{page}", args=args)
+
+
+def act(desk, model, action, *rows):
+    data = {"action": action, "_selected_action": [row.pk for row in rows]}
+    return desk.post(url_of(model, "changelist"), data, follow=True)
+
+
+@pytest.mark.parametrize("model", FACTORIES)
+def test_a_changelist_takes_as_many_queries_for_ten_rows_as_for_two(
+    desk, model, django_assert_num_queries
+):
+    def rows(count):
+        for n in range(count):
+            FACTORIES[model]()
+            MatiereFactory(code=f"M{model.__name__}{count}{n}")
+
+    rows(2)
+    desk.get(url_of(model, "changelist"))
+    with CaptureQueriesContext(connection) as few:
+        assert desk.get(url_of(model, "changelist")).status_code == 200
+    rows(8)
+    with django_assert_num_queries(len(few)):
+        assert desk.get(url_of(model, "changelist")).status_code == 200
+
+
+@pytest.mark.parametrize("model", FACTORIES)
+def test_a_change_page_opens(desk, model):
+    row = FACTORIES[model]()
+    page = desk.get(url_of(model, "change", row.pk))
+    assert page.status_code == 200
+    assert str(row.pk) in page.content.decode()
+
+
+@pytest.mark.parametrize("model", [Epreuve, User, Matiere, Filiere])
+def test_an_add_page_opens(desk, model):
+    assert desk.get(url_of(model, "add")).status_code == 200
+
+
+@pytest.mark.parametrize("model", [Matiere, Filiere])
+def test_nomenclatures_show_how_many_epreuves_they_hold(desk, model):
+    EpreuveFactory.create_batch(2)
+    page = desk.get(url_of(model, "changelist"))
+    assert page.status_code == 200
+    assert page.context["cl"].result_list[0].nombre == 2
+    assert desk.get(url_of(model, "change", model.objects.get().pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", [Interaction, Evaluation, Commentaire])
+def test_what_people_did_cannot_be_added_by_hand(desk, model):
+    assert desk.get(url_of(model, "add")).status_code == 403
+
+
+@pytest.mark.parametrize("model", [Epreuve, User, Interaction])
+def test_nothing_that_history_stands_on_is_deleted(desk, model):
+    row = FACTORIES[model]()
+    assert desk.post(url_of(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("who", ["awa", "mme_dossou"])
+def test_only_administrators_enter(who, request):
+    client = Client()
+    client.force_login(request.getfixturevalue(who))
+    answer = client.get(reverse("admin:index"))
+    assert (answer.status_code, answer.url.split("?")[0]) == (302, reverse("admin:login"))
+
+
+def test_every_own_model_is_registered():
+    for model in (*FACTORIES, Matiere, Filiere):
+        assert admin.site.is_registered(model)
+
+
+def user_form(**values):
+    return {"username": "nadege", "role": "etudiant", "niveau": "", "is_active": "on"} | values
+
+
+def test_the_role_decides_who_is_staff(desk, awa):
+    for role, staff in ((Role.ADMINISTRATEUR, True), (Role.ENSEIGNANT, False)):
+        answer = desk.post(url_of(User, "change", awa.pk), user_form(username="awa", role=role))
+        awa.refresh_from_db()
+        assert (answer.status_code, awa.role, awa.is_staff) == (302, role, staff)
+
+
+def test_an_administrator_is_created_with_a_password_that_works(desk):
+    data = user_form(
+        role=Role.ADMINISTRATEUR, usable_password="true", password1=PASSWORD, password2=PASSWORD
+    )
+    assert desk.post(url_of(User, "add"), data).status_code == 302
+    created = User.objects.get(username="nadege")
+    assert (created.is_staff, created.check_password(PASSWORD)) == (True, True)
+
+
+def test_a_password_is_changed(desk, awa):
+    url = reverse("admin:auth_user_password_change", args=[awa.pk])
+    new = PASSWORD + "-neuf"
+    data = {"usable_password": "true", "password1": new, "password2": new}
+    assert desk.get(url).status_code == 200
+    assert desk.post(url, data).status_code == 302
+    awa.refresh_from_db()
+    assert awa.check_password(new)
+
+
+def test_renaming_a_teacher_lets_their_epreuves_be_found_by_the_new_name(desk, mme_dossou):
+    epreuve = EpreuveFactory(enseignant=mme_dossou)
+    data = user_form(username="dossou", role=Role.ENSEIGNANT, first_name="Reine", last_name="Ahô")
+    assert desk.post(url_of(User, "change", mme_dossou.pk), data).status_code == 302
+    assert Epreuve.objects.matching("aho").get() == epreuve
+
+
+def epreuve_form(epreuve, **values):
+    return {
+        "titre": epreuve.titre,
+        "description": "",
+        "matiere": epreuve.matiere_id,
+        "filiere": epreuve.filiere_id,
+        "niveau": epreuve.niveau,
+        "type_epreuve": epreuve.type_epreuve,
+        "session": epreuve.session,
+        "annee": epreuve.annee,
+        "annee_academique": epreuve.annee_academique,
+    } | values
+
+
+def test_an_epreuve_is_deposited_with_its_pdf(desk, rachidi):
+    model = EpreuveFactory()
+    upload = SimpleUploadedFile("x.pdf", pdf("neuf"))
+    data = epreuve_form(model, titre="Topologie", fichier=upload)
+    assert desk.post(url_of(Epreuve, "add"), data).status_code == 302
+    epreuve = Epreuve.objects.get(titre="Topologie")
+    assert (epreuve.statut, epreuve.depose_par, epreuve.nb_pages) == ("soumise", rachidi, 1)
+    assert len(epreuve.sha256) == 64
+
+
+def test_a_new_file_replaces_the_old_one_on_disk(desk, django_capture_on_commit_callbacks):
+    epreuve = with_file(EpreuveFactory())
+    old = epreuve.fichier.name
+    data = epreuve_form(epreuve, fichier=SimpleUploadedFile("x.pdf", pdf("neuf")))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert desk.post(url_of(Epreuve, "change", epreuve.pk), data).status_code == 302
+    epreuve.refresh_from_db()
+    assert epreuve.fichier.name != old
+    assert default_storage.exists(epreuve.fichier.name)
+    assert not default_storage.exists(old)
+
+
+def test_saving_without_a_new_file_keeps_the_file(desk):
+    epreuve = with_file(EpreuveFactory())
+    data = epreuve_form(epreuve, titre="Nouveau titre")
+    assert desk.post(url_of(Epreuve, "change", epreuve.pk), data).status_code == 302
+    after = Epreuve.objects.get(pk=epreuve.pk)
+    assert (after.titre, after.fichier.name) == ("Nouveau titre", epreuve.fichier.name)
+    assert default_storage.exists(epreuve.fichier.name)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"MZ not a pdf", "pas un PDF"), (b"%PDF-1.4 cut", "tronqué")]
+)
+def test_a_bad_file_is_refused_beside_its_field(desk, content, words):
+    data = epreuve_form(EpreuveFactory(), fichier=SimpleUploadedFile("x.pdf", content))
+    page = desk.post(url_of(Epreuve, "add"), data)
+    assert page.status_code == 200
+    assert words in str(page.context["adminform"].form.errors["fichier"])
+
+
+def test_a_file_already_in_the_bank_is_refused_and_names_the_other(desk):
+    other = with_file(EpreuveFactory(), pdf("le même"))
+    data = epreuve_form(other, titre="Double", fichier=SimpleUploadedFile("x.pdf", pdf("le même")))
+    page = desk.post(url_of(Epreuve, "add"), data)
+    assert f"épreuve {other.pk}" in str(page.context["adminform"].form.errors["fichier"])
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        ("publish", Statut.SOUMISE, Statut.PUBLIEE),
+        ("reject", Statut.SOUMISE, Statut.REJETEE),
+        ("archive", Statut.PUBLIEE, Statut.ARCHIVEE),
+    ],
+)
+def test_moderation_moves_the_statut(desk, action, before, after):
+    epreuve = EpreuveFactory(statut=before)
+    assert act(desk, Epreuve, action, epreuve).status_code == 200
+    epreuve.refresh_from_db()
+    assert epreuve.statut == after
+    assert (epreuve.date_publication is not None) == (Statut.PUBLIEE in (before, after))
+
+
+def test_publishing_and_archiving_are_announced(desk):
+    heard = []
+    listener = lambda **kwargs: heard.append(1)  # noqa: E731
+    catalogue_changed.connect(listener)
+    try:
+        epreuve = EpreuveFactory(statut=Statut.SOUMISE)
+        act(desk, Epreuve, "reject", epreuve)
+        assert heard == []
+        act(desk, Epreuve, "publish", epreuve)
+        act(desk, Epreuve, "archive", epreuve)
+        assert len(heard) == 2
+    finally:
+        catalogue_changed.disconnect(listener)
+
+
+def test_an_archived_double_is_not_published_again(desk):
+    archived = with_file(EpreuveFactory(statut=Statut.ARCHIVEE), pdf("le même"))
+    other = with_file(EpreuveFactory(), pdf("le même"))
+    page = act(desk, Epreuve, "publish", archived)
+    archived.refresh_from_db()
+    assert archived.statut == Statut.ARCHIVEE
+    assert f"épreuve {other.pk}" in page.content.decode()
+
+
+def test_documents_open_through_a_signed_link(desk):
+    epreuve = with_file(EpreuveFactory(statut=Statut.SOUMISE))
+    url = reverse("admin:core_epreuve_document", args=[epreuve.pk, "sujet"])
+    assert url in desk.get(url_of(Epreuve, "change", epreuve.pk)).content.decode()
+    answer = desk.get(url, follow=True)
+    assert b"".join(answer.streaming_content).startswith(b"%PDF-")
+
+
+def test_search_disregards_accents(desk):
+    EpreuveFactory(titre="Équations différentielles")
+    EpreuveFactory(titre="Algèbre")
+    page = desk.get(url_of(Epreuve, "changelist"), {"q": "equations"})
+    assert [row.titre for row in page.context["cl"].result_list] == ["Équations différentielles"]
+
+
+def test_merging_keeps_the_fullest_and_leaves_no_epreuve_behind(desk):
+    full, empty = MatiereFactory(code="ANALYSE"), MatiereFactory(code="ANA", nom="Ana")
+    EpreuveFactory.create_batch(2, matiere=full)
+    moved = EpreuveFactory(matiere=empty)
+    assert act(desk, Matiere, "merge_selected", full, empty).status_code == 200
+    moved.refresh_from_db()
+    assert moved.matiere == full
+    assert list(Matiere.objects.all()) == [full]
+    assert moved in Epreuve.objects.matching("matiere analyse")
+
+
+def test_merging_filieres_moves_students_too(desk, awa):
+    other = FiliereFactory(code="MA")
+    EpreuveFactory(filiere=other)
+    act(desk, Filiere, "merge_selected", other, awa.filiere)
+    awa.refresh_from_db()
+    assert awa.filiere == other
+
+
+def test_merging_one_alone_changes_nothing(desk):
+    matiere = MatiereFactory()
+    page = act(desk, Matiere, "merge_selected", matiere)
+    assert "au moins deux" in page.content.decode()
+    assert Matiere.objects.count() == 1
+
+
+def test_withdrawing_an_evaluation_keeps_the_counters_exact(desk, awa, koffi):
+    epreuve = EpreuveFactory()
+    notes = {"note_difficulte": 2, "note_pertinence": 5}
+    one, _ = rate_epreuve(user=awa, epreuve=epreuve, **notes)
+    two, _ = rate_epreuve(user=koffi, epreuve=epreuve, **notes)
+    desk.post(url_of(Evaluation, "delete", one.pk), {"post": "yes"})
+    data = {"action": "delete_selected", "_selected_action": [two.pk], "post": "yes"}
+    desk.post(url_of(Evaluation, "changelist"), data)
+    epreuve.refresh_from_db()
+    totals = (epreuve.nb_evaluations, epreuve.somme_difficulte, epreuve.somme_pertinence)
+    assert (Evaluation.objects.count(), totals) == (0, (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("action", "statut"), [("hide", "masque"), ("remove", "supprime"), ("show", "visible")]
+)
+def test_comments_are_moderated(desk, action, statut):
+    commentaire = CommentaireFactory(statut="masque" if action == "show" else "visible")
+    act(desk, Commentaire, action, commentaire)
+    commentaire.refresh_from_db()
+    assert commentaire.statut == statut
+
+
+def test_a_corrige_can_be_taken_back(desk, django_capture_on_commit_callbacks):
+    epreuve = EpreuveFactory()
+    epreuve.fichier_corrige.save("c.pdf", SimpleUploadedFile("c.pdf", pdf("corrigé")))
+    name = epreuve.fichier_corrige.name
+    with django_capture_on_commit_callbacks(execute=True):
+        act(desk, Epreuve, "remove_corrige", epreuve)
+    epreuve.refresh_from_db()
+    assert not epreuve.corrige_disponible
+    assert not default_storage.exists(name)
