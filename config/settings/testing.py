@@ -19,8 +19,9 @@ if REDIS_URL:
     # A busy test machine is slow; it must not look like a dead Redis.
     CACHES["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 5, "SOCKET_TIMEOUT": 5}
 if not DB_HOST:
-    # In memory, WAL means nothing and would be refused.
-    DATABASES["default"]["OPTIONS"].pop("init_command")
+    # A file, as in use: in memory, threads lock each other out at once.
+    _name = f"banque-test-{os.getpid()}-{_worker}.sqlite3"
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / _name)}
 
 # Fast and weak on purpose: the suite logs in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
