@@ -97,9 +97,9 @@ def call(url: str, token: str = "", body: dict[str, str] | None = None) -> bytes
     if token:
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, headers)  # noqa: S310 - our own server
+    request = Request(url, data, headers)
     try:
-        with urlopen(request, timeout=START_SECONDS) as response:  # noqa: S310
+        with urlopen(request, timeout=START_SECONDS) as response:
             return bytes(response.read())
     except HTTPError as error:
         detail = error.read()[:300].decode(errors="replace")
@@ -114,15 +114,23 @@ def recommendations(base_url: str) -> dict[str, Any]:
     return dict(json.loads(answer))
 
 
+COLUMNS = ("rang", "score", "titre", "matière", "niveau", "source")
+
+
 def show(answer: dict[str, Any]) -> None:
+    rows = [COLUMNS, *map(_cells, answer["recommendations"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"Modèle {answer['version_modele']}, source {answer['source']}.\n")
-    print(f"{'rang':>4}  {'score':>6}  {'titre':<48}  {'matière':<22}  {'niveau':<6}  source")
-    for row in answer["recommendations"]:
-        epreuve = row["epreuve"]
+    for row in rows:
         print(
-            f"{row['rang']:>4}  {row['score']:>6.3f}  {epreuve['titre'][:48]:<48}  "
-            f"{epreuve['matiere']['nom'][:22]:<22}  {epreuve['niveau']:<6}  {row['source']}"
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    epreuve = row["epreuve"]
+    names = (epreuve["titre"], epreuve["matiere"]["nom"], epreuve["niveau"])
+    return (f"{row['rang']:>4}", f"{row['score']:.3f}", *names, row["source"])
 
 
 def demo() -> None:
@@ -140,9 +148,9 @@ def demo() -> None:
         show(recommendations(base_url))
     title("4/4 Pour continuer")
     print(
-        "make demo-run   sert cette banque d'exemple : http://127.0.0.1:8000/api/docs/ et /admin/\n"
+        "make demo-run   sert cette banque d'exemple : http://localhost:8000/api/docs/ et /admin/\n"
         "make run        sert votre banque, réglée dans .env\n"
-        f"Compte étudiant : {USERNAME} / {PASSWORD}"
+        f"Comptes : {USERNAME} (étudiant), admin (administration) ; mot de passe {PASSWORD}."
     )
 
 
