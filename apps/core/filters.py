@@ -33,7 +33,9 @@ class QueryString(serializers.Serializer[Any]):
 
 
 class PageQuery(QueryString):
-    page = serializers.IntegerField(min_value=1, required=False, help_text="Rang de la page.")
+    page = serializers.IntegerField(
+        min_value=1, max_value=1_000_000, required=False, help_text="Rang de la page."
+    )
     page_size = serializers.IntegerField(
         min_value=1,
         max_value=Pagination.max_page_size,

@@ -1,0 +1,448 @@
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from pypdf import PdfWriter
+
+from apps.core.models import Epreuve, Interaction, Statut
+from apps.core.services.epreuves import change_statut, edit_epreuve
+from apps.core.services.files import read_pdf
+from apps.core.signals import catalogue_changed
+from tests.factories import EpreuveFactory, MatiereFactory, pdf, with_file
+
+pytestmark = pytest.mark.django_db
+
+
+def upload(content=None, name="sujet.pdf"):
+    return SimpleUploadedFile(name, pdf("neuf") if content is None else content)
+
+
+def deposit(client, **fields):
+    MatiereFactory()
+    data = {"titre": "Topologie", "matiere": "ANALYSE", "fichier": upload()} | fields
+    data = {name: value for name, value in data.items() if value is not None}
+    return client.post("/api/epreuves/", data, format="multipart")
+
+
+def on_disk(settings):
+    root = Path(settings.MEDIA_ROOT)
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def fetch(client, url, **headers):
+    """The answer, and its body read to the end, which closes the file."""
+    answer = client.get(url, **headers)
+    return answer, b"".join(answer)
+
+
+def encrypted():
+    writer = PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("secret", algorithm="RC4-128")
+    stream = BytesIO()
+    writer.write(stream)
+    return stream.getvalue()
+
+
+def pageless():
+    stream = BytesIO()
+    PdfWriter().write(stream)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def heard():
+    """What `catalogue_changed` said, one entry a time."""
+    calls = []
+
+    def listener(**kwargs):
+        calls.append(transaction.get_connection().in_atomic_block)
+
+    catalogue_changed.connect(listener)
+    yield calls
+    catalogue_changed.disconnect(listener)
+
+
+# --- Deposits ----------------------------------------------------------------------------
+
+
+def test_a_teacher_deposits_an_epreuve_that_waits_to_be_published(api, mme_dossou, settings):
+    answer = deposit(
+        api(mme_dossou),
+        niveau="L3",
+        annee=2025,
+        annee_academique="2024-2025",
+        fichier_corrige=upload(pdf("corrigé")),
+    )
+    assert answer.status_code == 201, answer.content.decode()
+    body, row = answer.json(), Epreuve.objects.get()
+    assert (body["statut"], body["auteur"]["id"]) == ("soumise", mme_dossou.pk)
+    assert (body["nb_pages"], body["taille_octets"]) == (1, len(pdf("neuf")))
+    assert (body["corrige_disponible"], row.taille_corrige_octets) == (True, len(pdf("corrigé")))
+    assert row.sha256 != row.sha256_corrige
+    assert on_disk(settings) == sorted([row.fichier.name, row.fichier_corrige.name])
+
+
+def test_files_are_named_by_the_bank_not_by_the_client(api, mme_dossou):
+    deposit(api(mme_dossou), fichier=upload(name="../../etc/passwd.pdf"))
+    name = Epreuve.objects.get().fichier.name
+    assert re.fullmatch(r"epreuves/[0-9a-f]{2}/[0-9a-f]{32}\.pdf", name)
+
+
+def test_an_administrator_may_publish_at_once(api, rachidi, heard):
+    answer = deposit(api(rachidi), statut="publiee")
+    assert (answer.status_code, answer.json()["statut"]) == (201, "publiee")
+    assert answer.json()["date_publication"].endswith("Z")
+    assert heard == [True]
+
+
+def test_a_teacher_may_not_publish(api, mme_dossou, settings):
+    answer = deposit(api(mme_dossou), statut="publiee")
+    assert answer.status_code == 403
+    assert (Epreuve.objects.count(), on_disk(settings)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 400, "empty"),
+        (b"MZ\x90\x00 an executable", 415, "pdf_attendu"),
+        (b"<html>%PDF-1.4</html>", 415, "pdf_attendu"),
+        (b"PK\x03\x04" + pdf(), 415, "pdf_attendu"),
+        (b"%PDF-", 400, "pdf_tronque"),
+        (pdf()[:-200], 400, "pdf_tronque"),
+        (b"%PDF-1.4\nnothing of a document\n%%EOF", 400, "pdf_illisible"),
+        (b"%PDF-1.4\n" + b"1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj " * 3 + b"%%EOF", 400, None),
+        (encrypted(), 400, "pdf_protege"),
+        (pageless(), 400, "pdf_illisible"),
+    ],
+)
+def test_what_is_not_a_sound_pdf_is_refused_and_not_kept(
+    api, mme_dossou, settings, content, status, code
+):
+    answer = deposit(api(mme_dossou), fichier=upload(content))
+    assert answer.status_code == status, answer.content.decode()
+    assert code in (None, answer.json()["errors"][0]["code"])
+    assert (Epreuve.objects.count(), on_disk(settings)) == (0, [])
+
+
+def test_a_file_over_the_limit_is_413(api, mme_dossou, settings):
+    settings.TAILLE_MAX_OCTETS = len(pdf("neuf"))
+    assert deposit(api(mme_dossou)).status_code == 201
+    settings.TAILLE_MAX_OCTETS -= 1
+    assert deposit(api(mme_dossou), fichier=upload(pdf("vieu"))).status_code == 413
+
+
+def test_an_announced_body_over_the_limit_is_413_before_it_is_read(api, mme_dossou, settings):
+    settings.TAILLE_MAX_OCTETS = 10
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    answer = deposit(api(mme_dossou))
+    assert answer.status_code == 413
+    assert answer.json()["errors"][0]["code"] == "trop_volumineux"
+
+
+def test_the_same_file_is_409_and_names_the_other(api, mme_dossou, settings):
+    other = deposit(api(mme_dossou)).json()["id"]
+    answer = deposit(api(mme_dossou), titre="Double")
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["code"] == "fichier_duplique"
+    assert f"épreuve {other}" in answer.json()["errors"][0]["detail"]
+    assert len(on_disk(settings)) == 1
+
+
+def test_a_double_that_slips_between_check_and_insert_is_409_too(
+    api, mme_dossou, settings, monkeypatch
+):
+    from apps.core.services import epreuves
+
+    first = with_file(EpreuveFactory(), pdf("neuf"))
+    real, calls = epreuves.refuse_a_double, []
+
+    def blind_once(epreuve):
+        calls.append(epreuve)
+        if len(calls) > 1:
+            real(epreuve)
+
+    monkeypatch.setattr(epreuves, "refuse_a_double", blind_once)
+    answer = deposit(api(mme_dossou))
+    assert answer.status_code == 409
+    assert (len(calls), on_disk(settings)) == (2, [first.fichier.name])
+
+
+def test_a_failed_request_leaves_no_file(api, mme_dossou, settings, monkeypatch):
+    def full_disk(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Epreuve, "save", full_disk)
+    client = api(mme_dossou)
+    client.raise_request_exception = False
+    assert deposit(client).status_code == 500
+    assert on_disk(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "attr"),
+    [
+        ("titre", "", "titre"),
+        ("titre", None, "titre"),
+        ("titre", "x" * 201, "titre"),
+        ("matiere", "CHIMIE", "matiere"),
+        ("niveau", "L9", "niveau"),
+        ("annee", "2e9", "annee"),
+        ("annee", 1800, "annee"),
+        ("semestre", 11, "semestre"),
+        ("annee_academique", "2023-2025", "annee_academique"),
+        ("annee_academique", "abcd-efgh", "annee_academique"),
+        ("enseignant", "x", "enseignant"),
+        ("fichier", None, "fichier"),
+        ("fichier", "pas un fichier", "fichier"),
+        ("statut", "archivee", "statut"),
+    ],
+)
+def test_a_bad_field_is_refused_by_name(api, mme_dossou, field, value, attr):
+    answer = deposit(api(mme_dossou), **{field: value})
+    assert answer.status_code == 400
+    assert [error["attr"] for error in answer.json()["errors"]] == [attr]
+
+
+def test_a_student_is_no_teacher(api, mme_dossou, awa):
+    answer = deposit(api(mme_dossou), enseignant=awa.pk)
+    assert answer.status_code == 400
+
+
+PROTECTED = {
+    "id": 999,
+    "nb_vues": 999,
+    "nb_telechargements": 999,
+    "nb_evaluations": 999,
+    "somme_pertinence": 999,
+    "date_publication": "2020-01-01T00:00:00Z",
+    "date_creation": "2020-01-01T00:00:00Z",
+    "depose_par": 999,
+    "sha256": "a" * 64,
+    "taille_octets": 999,
+    "nb_pages": 999,
+    "texte_recherche": "x",
+    "reference_externe": "x",
+}
+
+
+def test_protected_fields_are_not_assigned(api, mme_dossou):
+    epreuve = with_file(EpreuveFactory(depose_par=mme_dossou, statut=Statut.SOUMISE))
+    before = {name: getattr(epreuve, name) for name in PROTECTED}
+    answer = api(mme_dossou).patch(
+        f"/api/epreuves/{epreuve.pk}/", PROTECTED | {"statut": "publiee"}
+    )
+    assert answer.status_code == 200
+    after = Epreuve.objects.get(pk=epreuve.pk)
+    assert {name: getattr(after, name) for name in PROTECTED} == before
+    assert after.statut == Statut.SOUMISE
+
+
+# --- Corrections -------------------------------------------------------------------------
+
+
+def test_the_author_corrects_a_field_and_the_others_stay(api, mme_dossou):
+    epreuve = EpreuveFactory(depose_par=mme_dossou, description="Ancienne", annee=2020)
+    answer = api(mme_dossou).patch(f"/api/epreuves/{epreuve.pk}/", {"titre": "Séries de Fourier"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["titre"], body["description"], body["annee"]) == (
+        "Séries de Fourier",
+        "Ancienne",
+        2020,
+    )
+    assert Epreuve.objects.matching("fourier").exists()
+
+
+def test_a_replaced_file_leaves_the_disk_once_the_change_is_committed(
+    api, mme_dossou, settings, django_capture_on_commit_callbacks
+):
+    epreuve = with_file(EpreuveFactory(depose_par=mme_dossou))
+    old = epreuve.fichier.name
+    with django_capture_on_commit_callbacks() as callbacks:
+        answer = api(mme_dossou).patch(
+            f"/api/epreuves/{epreuve.pk}/", {"fichier": upload()}, format="multipart"
+        )
+    assert answer.status_code == 200
+    epreuve.refresh_from_db()
+    assert on_disk(settings) == sorted([old, epreuve.fichier.name])
+    for callback in callbacks:
+        callback()
+    assert on_disk(settings) == [epreuve.fichier.name]
+    assert epreuve.taille_octets == len(pdf("neuf"))
+
+
+def test_a_change_that_is_rolled_back_keeps_the_old_file_and_drops_the_new(
+    settings, monkeypatch, django_capture_on_commit_callbacks
+):
+    epreuve = with_file(EpreuveFactory())
+
+    def fails(**kwargs):
+        raise RuntimeError
+
+    catalogue_changed.connect(fails)
+    try:
+        with django_capture_on_commit_callbacks(execute=True), pytest.raises(RuntimeError):
+            edit_epreuve(epreuve, fichiers={"fichier": read_pdf(upload())})
+    finally:
+        catalogue_changed.disconnect(fails)
+    assert on_disk(settings) == [Epreuve.objects.get().fichier.name] == [epreuve.fichier.name]
+
+
+def test_the_corrige_is_taken_back_with_null_and_the_sujet_is_not(api, mme_dossou):
+    epreuve = with_file(EpreuveFactory(depose_par=mme_dossou))
+    url = f"/api/epreuves/{epreuve.pk}/"
+    api(mme_dossou).patch(url, {"fichier_corrige": upload()}, format="multipart")
+    assert (
+        api(mme_dossou).patch(url, {"fichier_corrige": None}).json()["corrige_disponible"] is False
+    )
+    assert api(mme_dossou).patch(url, {"fichier": None}).status_code == 400
+
+
+def test_replacing_by_a_file_of_another_is_409(api, mme_dossou):
+    with_file(EpreuveFactory(), pdf("neuf"))
+    mine = with_file(EpreuveFactory(depose_par=mme_dossou))
+    answer = api(mme_dossou).patch(
+        f"/api/epreuves/{mine.pk}/", {"fichier": upload()}, format="multipart"
+    )
+    assert answer.status_code == 409
+
+
+def test_deleting_archives_and_hides_from_the_author_too(api, mme_dossou, rachidi):
+    epreuve = EpreuveFactory(depose_par=mme_dossou)
+    url = f"/api/epreuves/{epreuve.pk}/"
+    assert api(mme_dossou).delete(url).status_code == 204
+    assert api(mme_dossou).get(url).status_code == 404
+    assert api(rachidi).get(url).json()["statut"] == "archivee"
+
+
+def test_changes_of_the_published_catalogue_are_announced_and_no_others(api, mme_dossou, heard):
+    waiting = EpreuveFactory(statut=Statut.SOUMISE, depose_par=mme_dossou)
+    published = EpreuveFactory(depose_par=mme_dossou)
+    api(mme_dossou).patch(f"/api/epreuves/{waiting.pk}/", {"titre": "x"})
+    api(mme_dossou).delete(f"/api/epreuves/{waiting.pk}/")
+    assert heard == []
+    api(mme_dossou).patch(f"/api/epreuves/{published.pk}/", {"titre": "x"})
+    api(mme_dossou).delete(f"/api/epreuves/{published.pk}/")
+    assert heard == [True, True]
+
+
+def test_publishing_again_keeps_the_first_date():
+    epreuve = EpreuveFactory()
+    change_statut(epreuve, Statut.ARCHIVEE)
+    again = change_statut(epreuve, Statut.PUBLIEE)
+    assert again.date_publication == epreuve.date_publication
+
+
+# --- Downloads ---------------------------------------------------------------------------
+
+
+def link(client, epreuve, **body):
+    answer = client.post(f"/api/epreuves/{epreuve.pk}/download/", body)
+    assert answer.status_code == 200, answer.content.decode()
+    return answer.json()
+
+
+def test_a_download_answers_a_link_that_gives_the_real_file(api, anyone, awa):
+    epreuve = with_file(EpreuveFactory(titre="Séries & Fourier"), pdf("le sujet"))
+    body = link(api(awa), epreuve)
+    assert body["url"].startswith("http://testserver/api/fichiers/")
+    assert body["nom_fichier"] == f"series-fourier-{epreuve.pk}.pdf"
+    assert (body["taille_octets"], body["sha256"]) == (len(pdf("le sujet")), epreuve.sha256)
+    assert body["nb_telechargements"] == 1
+    answer, content = fetch(anyone, body["url"])
+    assert content == pdf("le sujet")
+    assert answer["Content-Type"] == "application/pdf"
+    assert answer["Content-Disposition"] == f'attachment; filename="{body["nom_fichier"]}"'
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Cache-Control"].startswith("private")
+
+
+def test_a_link_is_reusable_in_its_life_by_any_address_and_any_accept(api, anyone, awa):
+    url = link(api(awa), with_file(EpreuveFactory()))["url"]
+    for headers in ({"REMOTE_ADDR": "10.0.0.9"}, {"HTTP_ACCEPT": "application/pdf"}):
+        assert fetch(anyone, url, **headers)[0].status_code == 200
+
+
+def test_head_gives_the_headers_alone(api, anyone, awa):
+    epreuve = with_file(EpreuveFactory())
+    answer = anyone.head(link(api(awa), epreuve)["url"])
+    assert (answer.status_code, b"".join(answer)) == (200, b"")
+    assert answer["Content-Length"] == str(epreuve.taille_octets)
+
+
+def test_two_downloads_in_a_half_hour_count_once(api, awa):
+    epreuve = with_file(EpreuveFactory())
+    first, again = link(api(awa), epreuve), link(api(awa), epreuve, contexte="similaire")
+    assert first["nb_telechargements"] == again["nb_telechargements"] == 1
+    assert Interaction.objects.get().type_interaction == "telechargement"
+
+
+def test_the_corrige_is_another_document(api, anyone, awa):
+    epreuve = with_file(EpreuveFactory())
+    edit_epreuve(epreuve, fichiers={"fichier_corrige": read_pdf(upload(pdf("corrigé")))})
+    body = link(api(awa), epreuve, document="corrige")
+    assert body["nom_fichier"].endswith(f"{epreuve.pk}-corrige.pdf")
+    assert fetch(anyone, body["url"])[1] == pdf("corrigé")
+
+
+@pytest.mark.parametrize("document", ["sujet", "corrige"])
+def test_a_missing_document_is_404_and_no_interaction(api, awa, document):
+    url = f"/api/epreuves/{EpreuveFactory().pk}/download/"
+    answer = api(awa).post(url, {"document": document})
+    assert answer.status_code == 404
+    assert answer.json()["errors"][0]["code"] == "fichier_absent"
+    assert not Interaction.objects.exists()
+
+
+def test_an_unknown_document_is_400(api, awa):
+    answer = api(awa).post(f"/api/epreuves/{EpreuveFactory().pk}/download/", {"document": "notes"})
+    assert answer.status_code == 400
+    assert "sujet, corrige" in answer.json()["errors"][0]["detail"]
+
+
+def test_an_altered_or_foreign_token_is_403(api, anyone, awa):
+    url = link(api(awa), with_file(EpreuveFactory()))["url"]
+    flipped = url[:-2] + ("A" if url[-2] != "A" else "B") + "/"
+    for bad in (flipped, "/api/fichiers/x/", "/api/fichiers/é:b:c/", "/api/fichiers/a:b:%00/"):
+        answer = anyone.get(bad)
+        assert answer.status_code == 403, bad
+        assert answer.json()["errors"][0]["code"] == "lien_invalide"
+
+
+def test_an_expired_link_is_403(api, anyone, awa, settings):
+    url = link(api(awa), with_file(EpreuveFactory()))["url"]
+    settings.LIEN_DUREE_SECONDES = -1
+    assert anyone.get(url).status_code == 403
+
+
+def test_the_link_of_an_epreuve_hidden_since_is_404(api, anyone, awa):
+    epreuve = with_file(EpreuveFactory())
+    url = link(api(awa), epreuve)["url"]
+    change_statut(epreuve, Statut.ARCHIVEE)
+    assert anyone.get(url).status_code == 404
+
+
+def test_a_file_lost_from_the_disk_is_404(api, anyone, awa):
+    epreuve = with_file(EpreuveFactory())
+    url = link(api(awa), epreuve)["url"]
+    Path(epreuve.fichier.path).unlink()
+    answer = anyone.get(url)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "fichier_absent")
+
+
+def test_the_author_reads_what_waits_and_that_is_no_interaction(api, anyone, mme_dossou):
+    epreuve = with_file(EpreuveFactory(statut=Statut.SOUMISE, depose_par=mme_dossou))
+    body = link(api(mme_dossou), epreuve)
+    assert fetch(anyone, body["url"])[0].status_code == 200
+    assert (body["nb_telechargements"], Interaction.objects.count()) == (0, 0)
+
+
+def test_media_have_no_address_of_their_own(anyone):
+    epreuve = with_file(EpreuveFactory())
+    for prefix in ("/", "/media/", "/static/"):
+        assert anyone.get(prefix + epreuve.fichier.name).status_code == 404
