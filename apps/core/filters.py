@@ -6,7 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from apps.core.fields import Choice, CodeField, IdField
-from apps.core.models import Epreuve, Filiere, Matiere, Niveau, Role, Session, TypeEpreuve, User
+from apps.core.models import Filiere, Matiere, Niveau, Role, Session, TypeEpreuve, User
 from apps.core.pagination import Pagination
 from apps.core.querysets import EpreuveQuerySet
 
@@ -111,8 +111,9 @@ class EpreuveTopQuery(EpreuveFilters):
 
 
 class CommentaireQuery(PageQuery):
-    epreuve = IdField(
-        queryset=Epreuve.objects.all(),
+    epreuve = serializers.IntegerField(
+        min_value=1,
+        max_value=2**63 - 1,
         required=False,
         help_text="Les commentaires de cette épreuve ; sans elle, les vôtres.",
     )

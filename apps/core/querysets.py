@@ -70,7 +70,10 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
 
 class CommentaireQuerySet(models.QuerySet["Commentaire"]):
     def visible_to(self, user: User | AnonymousUser) -> CommentaireQuerySet:
-        return self if user.is_staff else self.filter(statut="visible")
+        return self if user.is_staff else self.visible()
+
+    def visible(self) -> CommentaireQuerySet:
+        return self.filter(statut="visible")
 
     def with_replies(self) -> CommentaireQuerySet:
         """With `nb_reponses`; oldest first, which grouping would otherwise forget."""

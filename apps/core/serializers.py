@@ -293,7 +293,7 @@ class EvaluationEditSerializer(serializers.ModelSerializer[Evaluation]):
 class CommentaireSerializer(serializers.ModelSerializer[Commentaire]):
     epreuve = PublishedField(queryset=Epreuve.objects.published())
     parent = IdField(  # type: ignore[assignment]
-        queryset=Commentaire.objects.all(), allow_null=True, required=False
+        queryset=Commentaire.objects.visible(), allow_null=True, required=False
     )
     auteur = PersonSerializer(read_only=True, allow_null=True)
     nb_reponses = serializers.IntegerField(read_only=True)

@@ -1,0 +1,192 @@
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.throttling import SimpleRateThrottle
+
+from apps.core.models import Commentaire, Interaction, Statut, StatutCommentaire
+from tests.factories import CommentaireFactory, EpreuveFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+URL = "/api/commentaires/"
+
+
+def post(client, epreuve, contenu="Très bonne épreuve!", **more):
+    return client.post(URL, {"epreuve": epreuve.pk, "contenu": contenu} | more)
+
+
+def shown(client, epreuve):
+    answer = client.get(URL, {"epreuve": epreuve.pk})
+    assert answer.status_code == 200
+    return [row["contenu"] for row in answer.json()["results"]]
+
+
+def test_a_comment_is_201_and_says_who_wrote_it(api, awa):
+    epreuve = EpreuveFactory()
+    answer = post(api(awa), epreuve)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert body.pop("date_creation").endswith("Z")
+    assert body.pop("date_modification").endswith("Z")
+    assert body == {
+        "id": Commentaire.objects.get().pk,
+        "epreuve": epreuve.pk,
+        "auteur": {"id": awa.pk, "nom": "Awa"},
+        "contenu": "Très bonne épreuve!",
+        "parent": None,
+        "nb_reponses": 0,
+        "statut": "visible",
+    }
+    assert Interaction.objects.get().type_interaction == "commentaire"
+
+
+def test_an_epreuve_shows_its_comments_oldest_first_and_counts_replies(api, awa, koffi):
+    epreuve = EpreuveFactory()
+    first = post(api(awa), epreuve, "Question").json()["id"]
+    assert post(api(koffi), epreuve, "Réponse", parent=first).status_code == 201
+    CommentaireFactory()
+    rows = api(awa).get(URL, {"epreuve": epreuve.pk}).json()["results"]
+    assert [(row["contenu"], row["parent"], row["nb_reponses"]) for row in rows] == [
+        ("Question", None, 1),
+        ("Réponse", first, 0),
+    ]
+
+
+def test_without_an_epreuve_the_list_is_mine(api, awa):
+    CommentaireFactory()
+    mine = CommentaireFactory(auteur=awa)
+    body = api(awa).get(URL).json()
+    assert [row["id"] for row in body["results"]] == [mine.pk]
+
+
+@pytest.mark.parametrize("params", [{}, {"epreuve": None}])
+def test_the_list_takes_as_many_queries_for_ten_as_for_two(
+    api, awa, django_assert_num_queries, params
+):
+    epreuve = EpreuveFactory()
+    params = dict.fromkeys(params, epreuve.pk)
+
+    def rows(count):
+        CommentaireFactory.create_batch(count, epreuve=epreuve, auteur=awa)
+        for _ in range(count):
+            CommentaireFactory(epreuve=epreuve, auteur=UserFactory())
+
+    rows(2)
+    with CaptureQueriesContext(connection) as few:
+        api(awa).get(URL, params)
+    rows(6)
+    with django_assert_num_queries(len(few)):
+        assert api(awa).get(URL, params).json()["count"] >= 8
+
+
+def test_a_reply_to_a_reply_is_refused(api, awa):
+    epreuve = EpreuveFactory()
+    parent = CommentaireFactory(epreuve=epreuve)
+    reply = CommentaireFactory(epreuve=epreuve, parent=parent)
+    answer = post(api(awa), epreuve, parent=reply.pk)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["attr"] == "parent"
+
+
+def test_a_reply_stays_under_its_epreuve(api, awa):
+    assert post(api(awa), EpreuveFactory(), parent=CommentaireFactory().pk).status_code == 400
+
+
+@pytest.mark.parametrize("statut", ["masque", "supprime"])
+def test_a_hidden_comment_takes_no_reply(api, awa, statut):
+    parent = CommentaireFactory(statut=statut)
+    assert post(api(awa), parent.epreuve, parent=parent.pk).status_code == 400
+
+
+@pytest.mark.parametrize("contenu", ["", " \n\t ", "x" * 2001, None, 3.5, [], {}, "a\0b"])
+def test_bad_contents_are_refused(api, awa, contenu):
+    answer = post(api(awa), EpreuveFactory(), contenu)
+    if contenu == 3.5:
+        assert answer.json()["contenu"] == "3.5"
+        return
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["attr"] == "contenu"
+    assert not Interaction.objects.exists()
+
+
+def test_two_thousand_characters_are_kept_as_written(api, awa):
+    contenu = "é" * 1990 + "<b>&</b>"
+    assert post(api(awa), EpreuveFactory(), contenu).json()["contenu"] == contenu
+
+
+@pytest.mark.parametrize("statut", set(Statut) - {Statut.PUBLIEE})
+def test_what_is_not_published_is_not_commented(api, rachidi, statut):
+    assert post(api(rachidi), EpreuveFactory(statut=statut)).status_code == 404
+
+
+def test_the_comments_of_what_i_may_not_see_do_not_exist(api, awa):
+    hidden = CommentaireFactory(epreuve=EpreuveFactory(statut=Statut.ARCHIVEE))
+    assert api(awa).get(URL, {"epreuve": hidden.epreuve_id}).status_code == 404
+
+
+@pytest.mark.parametrize("params", [{"epreuve": "x"}, {"epreuve": ""}, {"auteur": 1}])
+def test_a_bad_query_is_refused(api, awa, params):
+    answer = api(awa).get(URL, params)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["attr"] in params
+
+
+def test_the_author_corrects_the_words_only(api, awa):
+    mine = CommentaireFactory(auteur=awa)
+    other = EpreuveFactory()
+    body = {"contenu": "Mieux dit", "epreuve": other.pk, "statut": "masque", "auteur": 1}
+    answer = api(awa).patch(f"{URL}{mine.pk}/", body)
+    assert (answer.status_code, answer.json()["contenu"]) == (200, "Mieux dit")
+    after = Commentaire.objects.get()
+    assert (after.epreuve, after.statut, after.auteur) == (mine.epreuve, "visible", awa)
+
+
+def test_nobody_corrects_another_s_words(api, awa, koffi, rachidi):
+    comment = CommentaireFactory(auteur=awa)
+    for who in (koffi, rachidi):
+        answer = api(who).patch(f"{URL}{comment.pk}/", {"contenu": "Non"})
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("who", "status"), [("awa", 204), ("rachidi", 204), ("koffi", 403)])
+def test_the_author_and_moderators_delete(api, awa, request, who, status):
+    comment = CommentaireFactory(auteur=awa)
+    client = api(request.getfixturevalue(who))
+    assert client.delete(f"{URL}{comment.pk}/").status_code == status
+    comment.refresh_from_db()
+    assert (comment.statut == StatutCommentaire.SUPPRIME) == (status == 204)
+
+
+def test_a_deleted_comment_is_gone_and_its_replies_stay(api, awa, koffi):
+    epreuve = EpreuveFactory()
+    parent = CommentaireFactory(epreuve=epreuve, auteur=awa, contenu="Question")
+    CommentaireFactory(epreuve=epreuve, auteur=koffi, parent=parent, contenu="Réponse")
+    api(awa).delete(f"{URL}{parent.pk}/")
+    assert shown(api(koffi), epreuve) == ["Réponse"]
+    for method in ("patch", "delete"):
+        assert getattr(api(awa), method)(f"{URL}{parent.pk}/").status_code == 404
+
+
+def test_a_deleted_reply_is_no_longer_counted(api, awa):
+    parent = CommentaireFactory()
+    reply = CommentaireFactory(parent=parent, epreuve=parent.epreuve, auteur=awa)
+    api(awa).delete(f"{URL}{reply.pk}/")
+    (row,) = api(awa).get(URL, {"epreuve": parent.epreuve_id}).json()["results"]
+    assert row["nb_reponses"] == 0
+
+
+def test_the_comment_of_an_erased_account_stays_without_a_name(api, awa):
+    comment = CommentaireFactory(auteur=None)
+    (row,) = api(awa).get(URL, {"epreuve": comment.epreuve_id}).json()["results"]
+    assert row["auteur"] is None
+
+
+def test_writing_too_fast_is_429_with_a_delay_and_reading_goes_on(api, awa, koffi, monkeypatch):
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "ecriture", "3/min")
+    epreuve = EpreuveFactory()
+    statuses = [post(api(awa), epreuve).status_code for _ in range(4)]
+    assert statuses == [201, 201, 201, 429]
+    refused = post(api(awa), epreuve)
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert refused.json()["errors"][0]["code"] == "throttled"
+    assert len(shown(api(awa), epreuve)) == 3
+    assert post(api(koffi), epreuve).status_code == 201
