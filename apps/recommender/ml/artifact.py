@@ -120,8 +120,9 @@ def load(path: Path, *, sha256: str | None = None) -> Artifact:
     try:
         return _load(path, sha256)
     except _FAULTS as fault:
+        what = " ".join(str(fault).split())  # torch and the JSON reader like several lines
         raise CorruptArtifact(
-            f"Le modèle {path.name} est inutilisable ({fault}). Restaurez son dossier depuis une "
+            f"Le modèle {path.name} est inutilisable ({what}). Restaurez son dossier depuis une "
             "sauvegarde ou entraînez-en un autre (train_model)."
         ) from fault
 

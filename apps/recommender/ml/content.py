@@ -6,9 +6,8 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix, diags, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import normalize
 
 from apps.recommender.ml.data_loader import FloatArray, IntArray
 
@@ -19,9 +18,9 @@ CATEGORY_WEIGHT = 0.4
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a ai au aux avec c ce ces cet cette d dans de des du elle en est et eu il ils j je l la le "
-        "les leur leurs lui m ma mais me meme mes mon n ne nos notre nous on ou par pas pour qu que "
-        "qui s sa sans se ses son sont sur t ta te tes ton tu un une vos votre vous y",
+        "a ai au aux avec c ce ces cet cette d dans de des du elle en est et eu il ils j je l la "
+        "le les leur leurs lui m ma mais me meme mes mon n ne nos notre nous on ou par pas pour qu "
+        "que qui s sa sans se ses son sont sur t ta te tes ton tu un une vos votre vous y",
     )
 )
 
@@ -49,7 +48,7 @@ class ContentIndex:
         words = _tf_idf([_words(text) for text in texts])
         tags = _tf_idf([list(one) for one in categories])
         halves = [words * (1 - CATEGORY_WEIGHT) ** 0.5, tags * CATEGORY_WEIGHT**0.5]
-        return cls(np.asarray(item_ids, dtype=np.int64), normalize(hstack(halves, format="csr")))
+        return cls(np.asarray(item_ids, dtype=np.int64), _unit_rows(hstack(halves, format="csr")))
 
     def knows(self, item_id: int) -> bool:
         return item_id in self._row
@@ -76,3 +75,8 @@ def _tf_idf(tokens: list[list[str]]) -> csr_matrix:
     if not any(tokens):
         return csr_matrix((len(tokens), 0), dtype=np.float32)
     return TfidfVectorizer(analyzer=list, dtype=np.float32).fit_transform(tokens)
+
+
+def _unit_rows(vectors: csr_matrix) -> csr_matrix:
+    lengths = np.sqrt(vectors.power(2).sum(axis=1)).A1
+    return diags(1 / np.where(lengths > 0, lengths, 1)) @ vectors

@@ -18,10 +18,13 @@ from apps.recommender.ml.evaluation import Scores, evaluate
 from apps.recommender.ml.ncf_model import NCF
 
 # Chosen on validation; docs/recommandation.md has the figures.
-DECAY_PER_EPOCH = 0.3
-PATIENCE = 5  # epochs without a better NDCG@10 before stopping
-PLATEAU = 1  # epochs without one before the learning rate is halved
-WARM_UP = 0
+WEIGHT_DECAY = 0.15
+# Batches without a better NDCG@10 before stopping, and never fewer epochs than MIN_PATIENCE: an
+# epoch of a small log is a few batches, in which nothing can be learnt yet.
+PATIENCE = 1000
+MIN_PATIENCE = 5
+# The learning rate is halved after this share of the patience.
+PLATEAU = 0.3
 
 OnEpoch = Callable[[dict[str, Any]], object]
 OnStep = Callable[[int, int], object]
@@ -73,12 +76,12 @@ def fit(
     raise ends the training. Same seed, same weights on CPU. Raises DeviceUnavailable and
     TrainingDiverged.
     """
-    run = _Run(dataset, config, on_step)
+    run = _Run(dataset, config, config.epochs, on_step)
     held_out = _held_out_rows(dataset, config.seed, run.device)
-    plateau = ReduceLROnPlateau(run.optimizer, mode="max", factor=0.5, patience=PLATEAU)
+    plateau = ReduceLROnPlateau(run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience))
     history: list[dict[str, Any]] = []
     best_epoch, best_weights = 0, {}
-    while len(history) < config.epochs and len(history) - best_epoch < PATIENCE:
+    while len(history) < config.epochs and len(history) - best_epoch < run.patience:
         entry = _epoch(run, held_out, dataset, len(history) + 1)
         history.append(entry)
         plateau.step(entry["ndcg_validation"])
@@ -102,7 +105,7 @@ def refit(
     This is the model that serves: it has seen the latest interactions. The metrics belong to the
     `fit` whose history, cut at its best epoch, is given. Raises as `fit` does.
     """
-    run = _Run(dataset, config, on_step)
+    run = _Run(dataset, config, len(history), on_step)
     for entry in history:
         run.set_learning_rate(entry["learning_rate"])
         run.epoch()
@@ -127,22 +130,24 @@ def _epoch(run: "_Run", held_out: Rows, dataset: Dataset, number: int) -> dict[s
 class _Run:
     """A model in training: its optimizer, its rows, its random numbers."""
 
-    def __init__(self, dataset: Dataset, config: TrainingConfig, on_step: OnStep | None) -> None:
+    def __init__(
+        self, dataset: Dataset, config: TrainingConfig, epochs: int, on_step: OnStep | None
+    ) -> None:
         self.device = require_device(config.device)
         self._pairs, self._config, self._on_step = dataset.train, config, on_step
         self._sampler = NegativeSampler(dataset.train, dataset.n_users, dataset.n_items)
         self._rng = np.random.default_rng(config.seed)
-        self._done = 0
         sizes = ModelConfig(
             config.architecture, dataset.n_users, dataset.n_items, config.embedding_dim
         )
         self.model = NCF(sizes, seed=config.seed).to(self.device)
         self._loss = nn.BCEWithLogitsLoss()
         rows = len(dataset.train) * (1 + config.negative_samples)
-        self._steps = math.ceil(rows / config.batch_size)
-        decay = DECAY_PER_EPOCH / (config.learning_rate * self._steps)
+        steps = math.ceil(rows / config.batch_size)
+        self.patience = max(MIN_PATIENCE, math.ceil(PATIENCE / steps))
+        self._done, self._total = 0, steps * epochs
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=decay, fused=True
+            self.model.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
         )
 
     @property
@@ -183,7 +188,7 @@ class _Run:
     def _tell(self) -> None:
         self._done += 1
         if self._on_step:
-            self._on_step(self._done, self._steps * self._config.epochs)
+            self._on_step(self._done, self._total)
 
 
 def _rows(positives: Pairs, negatives: Pairs, device: torch.device) -> Rows:

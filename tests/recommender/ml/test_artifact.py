@@ -1,0 +1,282 @@
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from apps.recommender.ml import artifact
+from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.artifact import ArtifactInfo, erase_user, load, save
+from apps.recommender.ml.config import ModelConfig
+from apps.recommender.ml.data_loader import Dataset
+from apps.recommender.ml.errors import CorruptArtifact, InvalidVersion, VersionExists
+from apps.recommender.ml.ncf_model import NCF
+
+FILES = {"weights.safetensors", "items.json", "users.json", "manifest.json"}
+
+
+@pytest.fixture
+def saved(tmp_path: Path, small_model: NCF, board: Dataset) -> ArtifactInfo:
+    return save(tmp_path / "models", "v1", small_model, board, {"note": "essai"})
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_is_loaded_is_bit_for_bit_what_was_saved(
+    architecture: str, tmp_path: Path, board: Dataset
+) -> None:
+    model = NCF(ModelConfig(architecture, board.n_users, board.n_items, 8), seed=4)
+    info = save(tmp_path, "v1", model, board, {"ndcg_at_10": 0.25})
+    loaded = load(info.path, sha256=info.sha256)
+    weights = loaded.model.state_dict()
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    assert np.array_equal(loaded.user_ids, board.user_ids)
+    assert np.array_equal(loaded.item_ids, board.item_ids)
+    assert loaded.manifest["metadata"] == {"ndcg_at_10": 0.25}
+    assert loaded.manifest["architecture"] == architecture
+
+
+def test_the_same_model_gives_the_same_bytes(
+    tmp_path: Path, small_model: NCF, board: Dataset
+) -> None:
+    first, again = (save(tmp_path / name, "v1", small_model, board, {}) for name in "ab")
+    assert first.sha256 == again.sha256
+
+
+def test_the_info_says_what_is_on_disk(saved: ArtifactInfo) -> None:
+    files = list(saved.path.iterdir())
+    assert {file.name for file in files} == FILES
+    assert saved.size == sum(file.stat().st_size for file in files)
+    manifest = (saved.path / "manifest.json").read_bytes()
+    assert saved.sha256 == hashlib.sha256(manifest).hexdigest()
+
+
+# --- What is refused -----------------------------------------------------------------------------
+
+
+def edit_manifest(path: Path, **changes: Any) -> None:
+    """Change the manifest and seal it again, as its author would."""
+    content = json.loads((path / "manifest.json").read_bytes())
+    del content["sha256"]
+    (path / "manifest.json").write_bytes(artifact._sealed({**content, **changes}))
+
+
+def replace_weights(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change the weights and make the manifest agree, so that their content alone is wrong."""
+    weights = load_file(path / "weights.safetensors")
+    change(weights)
+    save_file(weights, path / "weights.safetensors")
+    files = {
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
+        for name in ("weights.safetensors", "items.json")
+    }
+    edit_manifest(path, files=files)
+
+
+def truncate(name: str) -> Callable[[Path], object]:
+    return lambda path: os.truncate(path / name, (path / name).stat().st_size // 2)
+
+
+def flip(name: str) -> Callable[[Path], object]:
+    def corrupt(path: Path) -> None:
+        content = bytearray((path / name).read_bytes())
+        content[len(content) * 2 // 3] ^= 1
+        (path / name).write_bytes(content)
+
+    return corrupt
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda path: (path / name).write_bytes(content)
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    return lambda path: (path / name).unlink()
+
+
+def reseal_users(path: Path, **changes: Any) -> None:
+    content = json.loads((path / "users.json").read_bytes())
+    del content["sha256"]
+    (path / "users.json").write_bytes(artifact._sealed({**content, **changes}))
+
+
+def to_nan(weights: dict[str, torch.Tensor]) -> None:
+    weights["head.bias"][0] = float("nan")
+
+
+def other_dim(weights: dict[str, torch.Tensor]) -> None:
+    name = "branches.0.items.weight"
+    weights[name] = weights[name][:, :4].contiguous()
+
+
+CORRUPTIONS: dict[str, Callable[[Path], object]] = {
+    **{f"truncated {name}": truncate(name) for name in FILES},
+    **{f"flipped byte in {name}": flip(name) for name in FILES},
+    **{f"missing {name}": remove(name) for name in FILES},
+    **{f"empty {name}": write(name, b"") for name in FILES},
+    "missing folder": shutil.rmtree,
+    "not a number among the weights": lambda path: replace_weights(path, to_nan),
+    "weights of other dimensions": lambda path: replace_weights(path, other_dim),
+    "a weight missing": lambda path: replace_weights(path, lambda w: w.pop("head.bias")),
+    "a weight too many": lambda path: replace_weights(
+        path, lambda w: w.update(extra=torch.zeros(1))
+    ),
+    "weights of another precision": lambda path: replace_weights(
+        path, lambda w: w.update({"head.bias": w["head.bias"].half()})
+    ),
+    "other sizes": lambda path: edit_manifest(path, embedding_dim=16),
+    "other counts": lambda path: edit_manifest(path, n_users=31),
+    "huge sizes": lambda path: edit_manifest(path, embedding_dim=10**12),
+    "sizes that are no numbers": lambda path: edit_manifest(path, n_items="30"),
+    "newer format": lambda path: edit_manifest(path, format=2),
+    "unknown architecture": lambda path: edit_manifest(path, architecture="bert"),
+    "a key missing": lambda path: edit_manifest(path, files={}),
+    "version that climbs out": lambda path: edit_manifest(path, version="../v1"),
+    "renamed folder": lambda path: edit_manifest(path, version="v2"),
+    "manifest that is no object": write("manifest.json", b"[]"),
+    "manifest too deep": write("manifest.json", b"[" * 100_000),
+    "manifest in another encoding": write("manifest.json", b"\xff\xfe{}"),
+    "users of another model": lambda path: reseal_users(path, version="v0"),
+    "a user too few": lambda path: reseal_users(path, user_ids=[1, 2]),
+    "a user who is no number": lambda path: reseal_users(path, user_ids=["1"] * 30),
+    "a user beyond 64 bits": lambda path: reseal_users(path, user_ids=[2**70] * 30),
+}
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corrupt_model_is_refused_in_a_clear_sentence(
+    corruption: str, saved: ArtifactInfo
+) -> None:
+    CORRUPTIONS[corruption](saved.path)
+    with pytest.raises(
+        CorruptArtifact, match=r"^Le modèle v1 est inutilisable .*\(train_model\)\.$"
+    ):
+        load(saved.path)
+
+
+def test_every_single_flipped_byte_of_the_json_files_is_seen(saved: ArtifactInfo) -> None:
+    for name in FILES - {"weights.safetensors"}:
+        content = (saved.path / name).read_bytes()
+        for position in range(0, len(content), 7):
+            flipped = bytearray(content)
+            flipped[position] ^= 0x20  # also turns e into E, which JSON numbers do not mind
+            (saved.path / name).write_bytes(flipped)
+            with pytest.raises(CorruptArtifact):
+                load(saved.path)
+        (saved.path / name).write_bytes(content)
+    assert load(saved.path).model.config.n_users == 30
+
+
+def test_a_whole_model_put_in_the_place_of_another_is_refused(
+    tmp_path: Path, saved: ArtifactInfo, board: Dataset
+) -> None:
+    other = NCF(ModelConfig("gmf", board.n_users, board.n_items, 8), seed=9)
+    intruder = save(tmp_path / "elsewhere", "v1", other, board, {})
+    assert load(intruder.path).model.config.architecture == "gmf"
+    with pytest.raises(CorruptArtifact, match="manifeste"):
+        load(intruder.path, sha256=saved.sha256)
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "version", ["", ".", "..", "../v1", "a/b", "/v1", ".cache", "v1\n", "v\0", "é", "x" * 65]
+)
+def test_a_version_that_is_no_plain_name_is_refused(
+    version: str, tmp_path: Path, small_model: NCF, board: Dataset
+) -> None:
+    root = tmp_path / "models"
+    with pytest.raises(InvalidVersion):
+        save(root, version, small_model, board, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_is_never_overwritten(
+    saved: ArtifactInfo, small_model: NCF, board: Dataset
+) -> None:
+    before = {file.name: file.read_bytes() for file in saved.path.iterdir()}
+    with pytest.raises(VersionExists, match="v1"):
+        save(saved.path.parent, "v1", small_model, board, {"note": "un autre"})
+    assert {file.name: file.read_bytes() for file in saved.path.iterdir()} == before
+    assert [folder.name for folder in saved.path.parent.iterdir()] == ["v1"]
+
+
+def test_an_empty_folder_of_that_name_is_not_taken_over(
+    tmp_path: Path, small_model: NCF, board: Dataset
+) -> None:
+    (tmp_path / "v1").mkdir()
+    with pytest.raises(VersionExists):
+        save(tmp_path, "v1", small_model, board, {})
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "rename"])
+def test_a_failure_while_writing_leaves_nothing_behind(
+    failing: str,
+    tmp_path: Path,
+    small_model: NCF,
+    board: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    owner, name = {"write": (Path, "open"), "fsync": (os, "fsync"), "rename": (Path, "rename")}[
+        failing
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, full)
+        with pytest.raises(OSError, match="No space left"):
+            save(tmp_path, "v1", small_model, board, {})
+    assert list(tmp_path.iterdir()) == []
+    assert save(tmp_path, "v1", small_model, board, {}).path.is_dir()
+
+
+def test_metadata_that_is_no_json_leaves_nothing_behind(
+    tmp_path: Path, small_model: NCF, board: Dataset
+) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save(tmp_path, "v1", small_model, board, {"ndcg_at_10": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_once_it_is_old(
+    tmp_path: Path, small_model: NCF, board: Dataset
+) -> None:
+    old, fresh = tmp_path / ".aside-old", tmp_path / ".aside-fresh"
+    for folder in (old, fresh):
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    save(tmp_path, "v1", small_model, board, {})
+    assert {folder.name for folder in tmp_path.iterdir()} == {".aside-fresh", "v1"}
+
+
+# --- Erasing an account --------------------------------------------------------------------------
+
+
+def test_erasing_an_account_rewrites_the_users_alone(saved: ArtifactInfo, board: Dataset) -> None:
+    before = {file.name: file.read_bytes() for file in saved.path.iterdir()}
+    erased = int(board.user_ids[3])
+    assert erase_user(saved.path, erased)
+    after = {file.name: file.read_bytes() for file in saved.path.iterdir()}
+    assert {name for name in FILES if before[name] != after[name]} == {"users.json"}
+    assert str(erased).encode() not in after["users.json"]
+    loaded = load(saved.path, sha256=saved.sha256)
+    assert loaded.user_ids[3] == artifact.ERASED
+    assert np.array_equal(np.delete(loaded.user_ids, 3), np.delete(board.user_ids, 3))
+
+
+def test_erasing_an_account_the_model_never_met_changes_nothing(saved: ArtifactInfo) -> None:
+    before = (saved.path / "users.json").stat().st_mtime_ns
+    assert not erase_user(saved.path, 999_999)
+    assert not erase_user(saved.path, artifact.ERASED)
+    assert (saved.path / "users.json").stat().st_mtime_ns == before

@@ -1,0 +1,191 @@
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from apps.recommender.ml import trainer
+from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.baselines import Popularity
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.data_loader import Dataset, Interactions, whole
+from apps.recommender.ml.errors import DeviceUnavailable, TrainingDiverged
+from apps.recommender.ml.evaluation import Scores, evaluate
+from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.trainer import FitResult, fit, model_scores, refit
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def same_weights(first: NCF, second: NCF) -> bool:
+    weights = second.state_dict()
+    return all(torch.equal(value, weights[name]) for name, value in first.state_dict().items())
+
+
+def share_in_order(scores: Scores, board: Dataset) -> float:
+    """How many (held out, disliked) couples of a student are ranked that way round."""
+    table = scores(np.arange(board.n_users))
+    disliked = (board.user_ids[:, None] + board.item_ids) % 2 == 1
+    held_out = board.validation + board.test
+    against = np.where(disliked, table, np.nan)[held_out.user_idx]
+    wins = table[held_out.user_idx, held_out.item_idx][:, None] > against
+    return float(wins.sum() / disliked[held_out.user_idx].sum())
+
+
+def ndcg(model: NCF, dataset: Dataset) -> float:
+    return evaluate(model_scores(model), dataset, part="validation").metrics["ndcg_at_10"]
+
+
+@every_architecture
+def test_the_checkerboard_is_learnt_where_popularity_is_blind(
+    architecture: str, board: Dataset, quick: TrainingConfig
+) -> None:
+    scores = model_scores(fit(board, replace(quick, architecture=architecture)).model)
+    assert share_in_order(scores, board) > 0.95
+    assert share_in_order(Popularity(board), board) < 0.55
+
+
+@every_architecture
+def test_the_same_seed_gives_the_same_weights(
+    architecture: str, board: Dataset, quick: TrainingConfig
+) -> None:
+    config = replace(quick, architecture=architecture, epochs=3)
+    first, again = fit(board, config), fit(board, config)
+    other = fit(board, replace(config, seed=7))
+    assert same_weights(first.model, again.model)
+    assert not same_weights(first.model, other.model)
+
+
+def test_the_global_random_state_is_neither_read_nor_needed(
+    board: Dataset, quick: TrainingConfig
+) -> None:
+    config = replace(quick, epochs=2)
+    torch.manual_seed(1)
+    first = fit(board, config)
+    torch.manual_seed(2)
+    assert same_weights(first.model, fit(board, config).model)
+
+
+def test_the_model_returned_is_that_of_the_best_epoch(fitted: FitResult, board: Dataset) -> None:
+    by_epoch = [entry["ndcg_validation"] for entry in fitted.history]
+    assert fitted.best_epoch < len(by_epoch), "nothing to restore: the last epoch was the best"
+    assert by_epoch[fitted.best_epoch - 1] == max(by_epoch) == ndcg(fitted.model, board)
+
+
+def test_training_stops_when_validation_no_longer_rises(
+    board: Dataset, quick: TrainingConfig
+) -> None:
+    batches = math.ceil(len(board.train) * 5 / quick.batch_size)
+    result = fit(board, replace(quick, epochs=1000))
+    waited = len(result.history) - result.best_epoch
+    assert waited == math.ceil(trainer.PATIENCE / batches) > trainer.MIN_PATIENCE
+
+
+def test_patience_lasts_a_few_epochs_however_long_they_are(
+    board: Dataset, quick: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "PATIENCE", 1)
+    result = fit(board, replace(quick, epochs=1000))
+    assert len(result.history) - result.best_epoch == trainer.MIN_PATIENCE
+
+
+def test_the_learning_rate_is_halved_on_a_plateau_of_validation(fitted: FitResult) -> None:
+    rates = [entry["learning_rate"] for entry in fitted.history]
+    assert rates[0] == 0.003
+    assert rates[-1] < 0.003
+    assert {later / earlier for earlier, later in pairwise(rates)} == {0.5, 1}
+
+
+def test_refitting_on_the_same_part_ends_at_the_same_weights(
+    fitted: FitResult, board: Dataset, quick: TrainingConfig
+) -> None:
+    again = refit(board, quick, fitted.history[: fitted.best_epoch])
+    assert same_weights(again, fitted.model)
+
+
+def test_refitting_on_everything_learns_the_held_out_pairs(
+    fitted: FitResult, checkerboard: Interactions, board: Dataset, quick: TrainingConfig
+) -> None:
+    final = refit(whole(checkerboard), quick, fitted.history[: fitted.best_epoch])
+    users, items = (torch.from_numpy(array) for array in vars(board.test).values())
+    with torch.inference_mode():
+        assert final(users, items).mean() > fitted.model(users, items).mean()
+
+
+def test_each_epoch_is_told_once_in_plain_values(board: Dataset, quick: TrainingConfig) -> None:
+    told: list[dict[str, object]] = []
+    result = fit(board, replace(quick, epochs=3), on_epoch=told.append)
+    assert told == result.history == json.loads(json.dumps(told, allow_nan=False))
+    assert [entry["epoch"] for entry in told] == [1, 2, 3]
+    assert set(told[0]) == {
+        "epoch",
+        "loss_entrainement",
+        "loss_validation",
+        "ndcg_validation",
+        "learning_rate",
+        "secondes",
+    }
+
+
+def test_each_batch_is_told_with_the_number_of_all(board: Dataset, quick: TrainingConfig) -> None:
+    steps: list[tuple[int, int]] = []
+    config = replace(quick, epochs=2, batch_size=500)
+    fit(board, config, on_step=lambda done, total: steps.append((done, total)))
+    # 360 positives and 4 negatives each are 1800 rows: 4 batches an epoch.
+    assert steps == [(done, 8) for done in range(1, 9)]
+    steps.clear()
+    refit(
+        board,
+        config,
+        [{"learning_rate": 0.01}],
+        on_step=lambda done, total: steps.append((done, total)),
+    )
+    assert steps == [(done, 4) for done in range(1, 5)]
+
+
+def test_what_a_callback_raises_ends_the_training(board: Dataset, quick: TrainingConfig) -> None:
+    def cancel(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(board, quick, on_step=cancel)
+
+
+def test_a_loss_that_is_no_number_ends_in_a_clear_sentence(
+    board: Dataset, quick: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "WEIGHT_DECAY", 1e30)
+    with pytest.raises(TrainingDiverged, match="--learning-rate"):
+        fit(board, quick)
+
+
+def test_cuda_without_cuda_is_one_clear_sentence_before_any_work(
+    board: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    steps: list[int] = []
+    with pytest.raises(DeviceUnavailable, match="--device cpu"):
+        fit(
+            board,
+            TrainingConfig(device="cuda"),
+            on_step=lambda done, total: steps.append(done),
+        )
+    assert steps == []
+
+
+def test_a_student_who_likes_everything_does_not_stop_the_training(quick: TrainingConfig) -> None:
+    n = 12
+    dataset = whole(
+        Interactions(
+            user_ids=torch.arange(2).repeat_interleave(n).numpy(),
+            item_ids=torch.arange(n).repeat(2).numpy(),
+            weights=torch.ones(2 * n).numpy(),
+            timestamps=torch.arange(2 * n).numpy(),
+        )
+    )
+    model = refit(dataset, quick, [{"learning_rate": 0.01}] * 20)
+    with torch.inference_mode():
+        assert model.score_all(torch.tensor([0, 1])).min() > 0
