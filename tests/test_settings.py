@@ -1,7 +1,7 @@
 """Each kind of settings, started for real in a process of its own."""
 
+import hashlib
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SECRET, OTHER_SECRET = secrets.token_urlsafe(50), secrets.token_urlsafe(50)
+# Strong to look at, and the same in every process: pytest-xdist compares the names of tests.
+SECRET, OTHER_SECRET = (hashlib.sha256(word).hexdigest() for word in (b"one", b"other"))
 PRODUCTION = {
     "DEBUG": "False",
     "SECRET_KEY": SECRET,
