@@ -23,8 +23,8 @@ class RequestIdMiddleware:
         return response
 
 
-class ApiConventionsMiddleware:
-    """Under /api/ dates are in UTC and texts in UTF-8, whatever charset the request names."""
+class ApiTimeMiddleware:
+    """Dates are in UTC under /api/, in the time of Porto-Novo elsewhere."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -32,6 +32,5 @@ class ApiConventionsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith("/api/"):
             return self.get_response(request)
-        request.encoding = "utf-8"
         with timezone.override(dt.UTC):
             return self.get_response(request)
