@@ -236,7 +236,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     )
     fieldsets = (
         (None, {"fields": ("titre", "description", "statut")}),
-        ("Documents", {"fields": ("documents", ("fichier", "fichier_corrige"))}),
+        ("Documents", {"fields": ("documents", "fichier", "fichier_corrige")}),
         (
             "Classement",
             {
@@ -256,7 +256,8 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
                     ("depose_par", "date_creation", "date_publication"),
                     ("nb_vues", "nb_telechargements", "nb_evaluations"),
                     ("note_difficulte_moyenne", "note_pertinence_moyenne"),
-                    ("nb_pages", "taille_octets", "sha256"),
+                    ("nb_pages", "taille_octets"),
+                    "sha256",
                 )
             },
         ),

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.templatetags.static import static
+
 from config import env
 
 BASE_DIR = env.BASE_DIR
@@ -236,6 +238,7 @@ ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
 # Nothing serves MEDIA_ROOT: a PDF leaves through a signed, short-lived URL only.
 MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
@@ -243,12 +246,17 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = "Africa/Porto-Novo"
 USE_TZ = True
 
 UNFOLD = {
     "SITE_TITLE": "Banque d'épreuves IMSP",
     "SITE_HEADER": "Banque d'épreuves IMSP",
+    "SITE_URL": "/api/docs/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
+    ],
     "SHOW_LANGUAGES": False,
 }
 

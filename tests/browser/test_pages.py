@@ -1,0 +1,115 @@
+"""The pages people look at, opened in a real browser: nothing broken, nothing from outside.
+
+`SCREENSHOTS=docs/images pytest tests/browser` keeps the pictures that the docs show.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from apps.core.models import Epreuve, User
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.services import training
+from apps.recommender.services.demo_bank import create_demo_bank
+from tests.factories import PASSWORD
+
+pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transaction=True)]
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+@dataclass
+class Watched:
+    """A page and all that went wrong on it."""
+
+    page: Page
+    base: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self._note(m.type == "error", f"console: {m.text}"))
+        self.page.on("pageerror", lambda error: self._note(True, f"script: {error}"))
+        self.page.on("request", lambda r: self._note(self._outside(r.url), f"outside: {r.url}"))
+        self.page.on("requestfailed", lambda r: self._note(True, f"failed: {r.url} {r.failure}"))
+        self.page.on("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}"))
+
+    def _note(self, wrong: bool, fault: str) -> None:
+        if wrong:
+            self.faults.append(fault)
+
+    def _outside(self, url: str) -> bool:
+        return not url.startswith((self.base, "data:", "blob:"))
+
+    def open(self, path: str, name: str) -> None:
+        self.page.goto(self.base + path, wait_until="networkidle")
+        if SCREENSHOTS:
+            width = self.page.viewport_size["width"]
+            target = Path(SCREENSHOTS) / f"{name}-{width}.png"
+            self.page.screenshot(path=str(target))
+
+    def scrolls_sideways(self) -> bool:
+        return bool(
+            self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1")
+        )
+
+
+@pytest.fixture
+def bank(transactional_db: None) -> None:
+    """A demonstration bank with a trained model, as an administrator meets it."""
+    create_demo_bank(users=40, epreuves=60, interactions=2400, seed=42, reset=False)
+    training.train(
+        TrainingConfig(epochs=12, batch_size=64, embedding_dim=16, learning_rate=0.005),
+        version="essai",
+    )
+    User.objects.create_superuser("rachidi", password=PASSWORD)
+
+
+@pytest.fixture(params=[1280, 390])
+def watched(request, bank, live_server, monkeypatch) -> Iterator[Watched]:
+    # Playwright runs an event loop in this thread; the ORM calls around it are ours alone.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        page = browser.new_page(
+            viewport={"width": request.param, "height": 900}, locale="fr-FR", color_scheme="light"
+        )
+        yield Watched(page, live_server.url)
+        browser.close()
+
+
+def test_no_page_is_broken_or_asks_anything_of_the_outside(watched):
+    watched.open("/api/docs/", "api-docs")
+    watched.page.locator(".opblock").nth(20).wait_for()
+    assert watched.page.get_by_text("/api/recommendations/personalized/").is_visible()
+
+    watched.open("/admin/", "admin-connexion")
+    watched.page.fill("[name=username]", "rachidi")
+    watched.page.fill("[name=password]", PASSWORD)
+    watched.page.click("[type=submit]")
+    watched.page.wait_for_load_state("networkidle")
+
+    run, model = TrainingLog.objects.get(), ModelMetadata.objects.get()
+    epreuve = Epreuve.objects.first()
+    for path, name in (
+        ("/admin/", "admin-accueil"),
+        ("/admin/core/user/", "admin-utilisateurs"),
+        ("/admin/core/epreuve/", "admin-epreuves"),
+        (f"/admin/core/epreuve/{epreuve.pk}/change/", "admin-epreuve"),
+        ("/admin/recommender/traininglog/", "admin-entrainements"),
+        (f"/admin/recommender/traininglog/{run.pk}/change/", "admin-entrainement"),
+        ("/admin/recommender/modelmetadata/", "admin-modeles"),
+        (f"/admin/recommender/modelmetadata/{model.pk}/change/", "admin-modele"),
+    ):
+        watched.open(path, name)
+        assert not watched.scrolls_sideways(), path
+    watched.open(f"/admin/recommender/traininglog/{run.pk}/change/", "admin-entrainement")
+    assert watched.page.locator("svg polyline").count() == 3
+
+    assert watched.faults == []
