@@ -49,10 +49,11 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             "Déroulement",
             {
                 "fields": (
-                    ("debut", "fin", "duree"),
-                    ("epoch_courante", "epoch_totale", "meilleure_epoch"),
+                    ("debut", "fin"),
+                    ("duree", "battement"),
+                    ("epoch_courante", "meilleure_epoch"),
                     ("declencheur", "lance_par"),
-                    ("hote", "pid", "battement"),
+                    ("hote", "pid"),
                 )
             },
         ),
@@ -60,7 +61,8 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             "Données et réglages",
             {
                 "fields": (
-                    ("nb_utilisateurs", "nb_epreuves", "nb_interactions"),
+                    ("nb_utilisateurs", "nb_epreuves"),
+                    "nb_interactions",
                     "reglages",
                     "empreinte_donnees",
                 )
@@ -122,7 +124,8 @@ class ModelMetadataAdmin(ReadOnlyAdmin):
                     ("architecture", "embedding_dim"),
                     ("nb_utilisateurs", "nb_epreuves"),
                     "training_log",
-                    ("date_creation", "active_le", "active_par"),
+                    ("date_creation", "active_le"),
+                    "active_par",
                 )
             },
         ),

@@ -9,6 +9,8 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.recommender.labels import METRICS, MODELS
+
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 34
 
@@ -141,17 +143,18 @@ def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]]) -> Saf
 def _legend(curves: Sequence[Curve]) -> SafeString:
     return format_html_join(
         "",
-        '<rect x="{}" y="8" width="10" height="10" fill="{}"/><text x="{}" y="17">{}</text>',
+        '<rect x="{}" y="{}" width="10" height="10" fill="{}"/><text x="{}" y="{}">{}</text>',
         (
-            (WIDTH - RIGHT - 95 * at, curve.colour, WIDTH - RIGHT - 95 * at + 14, curve.name)
-            for at, curve in enumerate(reversed(curves), start=1)
+            (x, HEIGHT - 13, curve.colour, x + 14, HEIGHT - 4, curve.name)
+            for at, curve in enumerate(curves)
+            for x in (LEFT + 100 * at,)
         ),
     )
 
 
 def _table(history: Sequence[dict[str, Any]]) -> SafeString:
     return format_html(
-        '<details style="margin-top:.5rem"><summary>Les mêmes chiffres en tableau</summary>'
+        '<details style="margin-top:.5rem"><summary style="display:list-item;cursor:pointer">Les mêmes chiffres en tableau</summary>'
         '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>perte (entraînement)</th>'
         "<th>perte (validation)</th><th>NDCG@10</th><th>taux d'apprentissage</th>"
         "<th>secondes</th></tr></thead><tbody>{}</tbody></table></details>",
@@ -175,28 +178,24 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
 
 
 def quality_table(rows: dict[str, dict[str, Any]]) -> SafeString:
-    """One line per model, one column per metric that any of them has."""
-    columns = list(
-        dict.fromkeys(
-            key for metrics in rows.values() for key, v in metrics.items() if isinstance(v, float)
-        )
-    )
+    """One line per model, one column per metric; it scrolls by itself where it is too wide."""
     return format_html(
-        "<table><thead><tr><th></th>{}</tr></thead><tbody>{}</tbody></table>",
-        format_html_join("", '<th style="padding:0 .6rem">{}</th>', ((key,) for key in columns)),
+        '<div style="overflow-x:auto"><table><thead><tr><th></th>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>",
+        format_html_join(
+            "", '<th style="padding:0 .6rem">{}</th>', ((name,) for name in METRICS.values())
+        ),
         format_html_join(
             "",
-            "<tr><th style='text-align:left'>{}</th>{}</tr>",
-            (
-                (
-                    name,
-                    format_html_join(
-                        "",
-                        '<td style="padding:0 .6rem;text-align:right">{}</td>',
-                        ((f"{metrics[k]:.4f}" if k in metrics else "–",) for k in columns),
-                    ),
-                )
-                for name, metrics in rows.items()
-            ),
+            '<tr><th style="text-align:left">{}</th>{}</tr>',
+            ((MODELS.get(name, name), _cells(metrics)) for name, metrics in rows.items()),
         ),
+    )
+
+
+def _cells(metrics: dict[str, Any]) -> SafeString:
+    return format_html_join(
+        "",
+        '<td style="padding:0 .6rem;text-align:right">{}</td>',
+        ((f"{metrics[key]:.4f}" if key in metrics else "–",) for key in METRICS),
     )

@@ -16,14 +16,14 @@ def test_a_run_shows_its_curves_and_its_table(trained, office):
     run = TrainingLog.objects.get()
     page = office.get(f"/admin/recommender/traininglog/{run.pk}/change/").content.decode()
     assert page.count("<polyline") == 3
-    assert "popularite" in page
+    assert "popularité" in page
     assert "meilleure epoch" in page
 
 
 def test_a_model_shows_its_figures(trained, office):
     model = ModelMetadata.objects.get()
     page = office.get(f"/admin/recommender/modelmetadata/{model.pk}/change/").content.decode()
-    assert "ndcg_at_10" in page
+    assert "NDCG@10" in page
     assert model.sha256 in page
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from apps.recommender.labels import METRICS, MODELS
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import MlError
 from apps.recommender.services import training
@@ -25,16 +26,6 @@ HELP = {
     "architecture": "gmf, mlp ou neumf",
     "seed": "graine : la même donne les mêmes poids sur CPU",
 }
-COLUMNS = {
-    "ndcg_at_10": "NDCG@10",
-    "precision_at_10": "P@10",
-    "recall_at_10": "R@10",
-    "hr_at_10": "HR@10",
-    "map_at_10": "MAP@10",
-    "couverture": "couverture",
-    "rmse": "RMSE",
-}
-NAMES = {"aleatoire": "hasard", "popularite": "popularité", "ease": "EASE"}
 
 
 class Command(BaseCommand):
@@ -91,20 +82,18 @@ class Command(BaseCommand):
 
     def _show(self, outcome: Outcome) -> None:
         run = outcome.run
-        rows = {run.hyperparametres["architecture"]: run.metriques} | {
-            NAMES.get(name, name): metrics for name, metrics in run.references.items()
-        }
+        rows = {run.hyperparametres["architecture"]: run.metriques} | run.references
         self.stdout.write(
             f"\n{run.nb_interactions} paires positives, {run.nb_utilisateurs} étudiants, "
             f"{run.nb_epreuves} épreuves ; meilleure epoch : {run.meilleure_epoch}.\n"
             "Test : les 10 % de paires les plus récentes, tout le catalogue moins l'entraînement."
         )
-        self.stdout.write(f"{'':<12}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
+        self.stdout.write(f"{'':<12}" + "".join(f"{title:>12}" for title in METRICS.values()))
         for name, metrics in rows.items():
             cells = (
-                f"{metrics[key]:>12.4f}" if key in metrics else f"{'–':>12}" for key in COLUMNS
+                f"{metrics[key]:>12.4f}" if key in metrics else f"{'–':>12}" for key in METRICS
             )
-            self.stdout.write(f"{name:<12}" + "".join(cells))
+            self.stdout.write(f"{MODELS.get(name, name):<12}" + "".join(cells))
         low, high = outcome.interval
         self.stdout.write(
             f"Gain de NDCG@10 sur la popularité : {outcome.gain:+.4f}, intervalle à 95 % "
