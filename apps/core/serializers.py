@@ -46,6 +46,11 @@ class LoginSerializer(TokenObtainPairSerializer):
         return tokens
 
 
+class TokensSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField(help_text="À envoyer : `Authorization: Bearer <access>`.")
+    refresh = serializers.CharField(help_text="Sert une fois, à renouveler les deux.")
+
+
 class RefreshSerializer(TokenRefreshSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         try:

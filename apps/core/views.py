@@ -1,5 +1,4 @@
 import datetime as dt
-from collections.abc import Sequence
 from typing import Any, cast
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, TokenVerifySerializer
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
     TokenObtainPairView,
@@ -29,6 +29,7 @@ from rest_framework_simplejwt.views import (
 from apps.core import filters, selectors
 from apps.core.exceptions import MissingFile
 from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
+from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
 from apps.core.permissions import CataloguePermission, CommentairePermission
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
@@ -48,6 +49,7 @@ from apps.core.serializers import (
     LoginSerializer,
     MoiSerializer,
     RefreshSerializer,
+    TokensSerializer,
     ViewSerializer,
 )
 from apps.core.services.commentaires import post_comment, remove_comment
@@ -70,22 +72,26 @@ def me(request: Request) -> User:
     return cast(User, request.user)
 
 
+@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR}))
 class LoginView(TokenObtainPairView):
     """Ouvrir une session : un jeton d'accès et un jeton de renouvellement."""
 
     serializer_class = LoginSerializer
 
 
+@extend_schema_view(post=extend_schema(responses={200: RefreshSerializer, 401: ERROR}))
 class RefreshView(TokenRefreshView):
     """Renouveler le jeton d'accès ; le jeton de renouvellement change aussi."""
 
     serializer_class = RefreshSerializer
 
 
+@extend_schema_view(post=extend_schema(responses={200: TokenVerifySerializer, 401: ERROR}))
 class VerifyView(TokenVerifyView):
     """Vérifier un jeton : 200 s'il est bon, 401 sinon."""
 
 
+@extend_schema_view(post=extend_schema(responses={200: TokenBlacklistSerializer, 401: ERROR}))
 class BlacklistView(TokenBlacklistView):
     """Fermer une session : le jeton de renouvellement ne servira plus."""
 
@@ -158,25 +164,22 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         return Response(status=204)
 
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
-    @action(detail=False, url_path="populaires")
+    @action(detail=False, url_path="populaires", pagination_class=OnePage)
     def popular(self, request: Request) -> Response:
         """Les épreuves qui comptent le plus depuis 90 jours."""
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.published(), query, request)
-        return self.top(selectors.top_popular(epreuves, query["limite"]))
+        top = selectors.top_popular(epreuves, query["limite"])
+        return self.get_paginated_response(EpreuveSerializer(top, many=True).data)
 
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
-    @action(detail=False, url_path="recentes")
+    @action(detail=False, url_path="recentes", pagination_class=OnePage)
     def recent(self, request: Request) -> Response:
         """Les dernières épreuves publiées."""
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.recent().with_names(), query, request)
-        return self.top(list(epreuves[: query["limite"]]))
-
-    def top(self, epreuves: Sequence[Epreuve]) -> Response:
-        """One page, in the envelope of every list."""
-        results = EpreuveSerializer(epreuves, many=True).data
-        return Response({"count": len(results), "next": None, "previous": None, "results": results})
+        top = epreuves[: query["limite"]]
+        return self.get_paginated_response(EpreuveSerializer(top, many=True).data)
 
     @extend_schema(request=ContexteSerializer, responses={200: ViewSerializer, 201: ViewSerializer})
     @action(

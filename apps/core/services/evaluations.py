@@ -11,14 +11,13 @@ def rate_epreuve(
 ) -> tuple[Evaluation, bool]:
     """Create or replace the one evaluation of this person; say whether it is new."""
     _lock(epreuve.pk)
-    mine = Evaluation.objects.filter(user=user, epreuve=epreuve).first()
-    _move(epreuve.pk, mine, -1)
+    before = Evaluation.objects.filter(user=user, epreuve=epreuve).first()
     evaluation, created = Evaluation.objects.update_or_create(
         user=user,
         epreuve=epreuve,
         defaults={"note_difficulte": note_difficulte, "note_pertinence": note_pertinence},
     )
-    _move(epreuve.pk, evaluation, +1)
+    _move_counters(epreuve.pk, before, evaluation)
     record_interaction(user=user, epreuve=epreuve, type_interaction=TypeInteraction.EVALUATION)
     return evaluation, created
 
@@ -27,9 +26,9 @@ def rate_epreuve(
 def withdraw_evaluation(evaluation: Evaluation) -> None:
     """Twice at once moves the counters once."""
     _lock(evaluation.epreuve_id)
-    current = Evaluation.objects.filter(pk=evaluation.pk).first()
-    _move(evaluation.epreuve_id, current, -1)
+    before = Evaluation.objects.filter(pk=evaluation.pk).first()
     Evaluation.objects.filter(pk=evaluation.pk).delete()
+    _move_counters(evaluation.epreuve_id, before, None)
 
 
 def _lock(epreuve_id: int) -> None:
@@ -37,11 +36,14 @@ def _lock(epreuve_id: int) -> None:
     Epreuve.objects.select_for_update(no_key=True).values_list("pk").get(pk=epreuve_id)
 
 
-def _move(epreuve_id: int, evaluation: Evaluation | None, sign: int) -> None:
+def _move_counters(epreuve_id: int, before: Evaluation | None, after: Evaluation | None) -> None:
+    names = ("nb_evaluations", "somme_difficulte", "somme_pertinence")
+    moves = zip(names, _totals(before), _totals(after), strict=True)
+    changes = {name: F(name) + (come - gone) for name, gone, come in moves}
+    Epreuve.objects.filter(pk=epreuve_id).update(**changes)
+
+
+def _totals(evaluation: Evaluation | None) -> tuple[int, int, int]:
     if evaluation is None:
-        return
-    Epreuve.objects.filter(pk=epreuve_id).update(
-        nb_evaluations=F("nb_evaluations") + sign,
-        somme_difficulte=F("somme_difficulte") + sign * evaluation.note_difficulte,
-        somme_pertinence=F("somme_pertinence") + sign * evaluation.note_pertinence,
-    )
+        return 0, 0, 0
+    return 1, evaluation.note_difficulte, evaluation.note_pertinence

@@ -1,0 +1,199 @@
+"""Who may do what: every URL of the API, every method, every kind of person.
+
+A URL that the table does not know fails the test: add its line, and decide.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.test import APIClient
+
+from apps.core.models import Statut, User
+from apps.core.services.evaluations import rate_epreuve
+from apps.core.services.files import Link, signed_token
+from tests.factories import (
+    CommentaireFactory,
+    EpreuveFactory,
+    MatiereFactory,
+    pdf,
+    with_file,
+)
+
+pytestmark = pytest.mark.django_db
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# The author is Mme Dossou: hers are the épreuves, the evaluation and the comment below.
+PEOPLE = ("anonyme", "étudiant", "auteur", "autre enseignant", "administrateur")
+
+OPEN = (200,) * 5
+SIGNED_IN = (401, 200, 200, 200, 200)
+CREATES = (401, 201, 201, 201, 201)
+
+# Route -> method -> what each of PEOPLE gets. An absent method is 405, to who has come in.
+MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
+    # Wrong credentials and garbage tokens: the door answers everybody alike.
+    "token/": {"POST": (401,) * 5},
+    "token/refresh/": {"POST": (401,) * 5},
+    "token/verify/": {"POST": (401,) * 5},
+    "token/blacklist/": {"POST": (401,) * 5},
+    "moi/": {"GET": SIGNED_IN},
+    "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
+    "epreuves/populaires/": {"GET": OPEN},
+    "epreuves/recentes/": {"GET": OPEN},
+    "epreuves/<publiee>/": {
+        "GET": OPEN,
+        "PATCH": (401, 403, 200, 403, 200),
+        "DELETE": (401, 403, 204, 403, 204),
+    },
+    "epreuves/<soumise>/": {
+        "GET": (404, 404, 200, 404, 200),
+        "PATCH": (401, 404, 200, 404, 200),
+        "DELETE": (401, 404, 204, 404, 204),
+    },
+    "epreuves/<archivee>/": {
+        "GET": (404, 404, 404, 404, 200),
+        "PATCH": (401, 404, 404, 404, 200),
+        "DELETE": (401, 404, 404, 404, 204),
+    },
+    "epreuves/<publiee>/view/": {"POST": CREATES},
+    "epreuves/<soumise>/view/": {"POST": (401, 404, 404, 404, 404)},
+    "epreuves/<archivee>/view/": {"POST": (401, 404, 404, 404, 404)},
+    "epreuves/<publiee>/download/": {"POST": SIGNED_IN},
+    "epreuves/<soumise>/download/": {"POST": (401, 404, 200, 404, 200)},
+    "epreuves/<archivee>/download/": {"POST": (401, 404, 404, 404, 200)},
+    "fichiers/<bon>/": {"GET": OPEN},
+    "fichiers/<faux>/": {"GET": (403,) * 5},
+    "evaluations/": {"GET": SIGNED_IN, "POST": (401, 201, 200, 201, 201)},
+    "evaluations/<evaluation>/": {
+        "GET": (401, 404, 200, 404, 404),
+        "PATCH": (401, 404, 200, 404, 404),
+        "DELETE": (401, 404, 204, 404, 404),
+    },
+    "commentaires/": {"GET": SIGNED_IN, "POST": CREATES},
+    "commentaires/<commentaire>/": {
+        "PATCH": (401, 403, 200, 403, 403),
+        "DELETE": (401, 403, 204, 403, 204),
+    },
+    "recommendations/personalized/": {"GET": SIGNED_IN},
+    "recommendations/similar/?epreuve_id=<publiee>": {"GET": SIGNED_IN},
+    "recommendations/similar/?epreuve_id=<archivee>": {"GET": (401, 404, 404, 404, 200)},
+    "recommendations/status/": {"GET": SIGNED_IN},
+    "recommendations/stats/": {"GET": SIGNED_IN},
+    "schema/": {"GET": OPEN},
+    "docs/": {"GET": OPEN},
+}
+# Here everybody has come in.
+DOORS = ("token/", "fichiers/", "schema/", "docs/")
+
+
+@pytest.fixture
+def world(mme_dossou: User) -> dict[str, object]:
+    """What stands behind the names in the routes."""
+    MatiereFactory()
+    rows = {
+        statut.value: with_file(EpreuveFactory(statut=statut, depose_par=mme_dossou))
+        for statut in (Statut.PUBLIEE, Statut.SOUMISE, Statut.ARCHIVEE)
+    }
+    publiee = rows["publiee"]
+    return {name: row.pk for name, row in rows.items()} | {
+        "evaluation": rate_epreuve(
+            user=mme_dossou, epreuve=publiee, note_difficulte=3, note_pertinence=3
+        )[0].pk,
+        "commentaire": CommentaireFactory(auteur=mme_dossou, epreuve=publiee).pk,
+        "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
+        "faux": "a:b:c",
+    }
+
+
+@pytest.fixture
+def person(
+    api: Callable[[User | None], APIClient], request: pytest.FixtureRequest
+) -> Callable[[str], APIClient]:
+    names = ("awa", "mme_dossou", "m_zinsou", "rachidi")
+    fixtures = dict(zip(PEOPLE[1:], names, strict=True))
+
+    def client_of(who: str) -> APIClient:
+        return api(request.getfixturevalue(fixtures[who]) if who in fixtures else None)
+
+    return client_of
+
+
+def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
+    """A body that is right where one is asked for, so that only permission can refuse."""
+    return {
+        "token/": {"username": "personne", "password": "x"},
+        "token/refresh/": {"refresh": "x"},
+        "token/verify/": {"token": "x"},
+        "token/blacklist/": {"refresh": "x"},
+        "evaluations/": {"epreuve": world["publiee"], "note_difficulte": 3, "note_pertinence": 3},
+        "commentaires/": {"epreuve": world["publiee"], "contenu": "Merci"},
+        "commentaires/<commentaire>/": {"contenu": "Mieux"},
+    }.get(route, {})
+
+
+def ask(client: APIClient, method: str, route: str, world: dict[str, object]) -> int:
+    url = "/api/" + route
+    for name, value in world.items():
+        url = url.replace(f"<{name}>", str(value))
+    if (method, route) == ("POST", "epreuves/"):
+        fichier = SimpleUploadedFile("x.pdf", pdf("neuf"))
+        data = {"titre": "Neuve", "matiere": "ANALYSE", "fichier": fichier}
+        return client.post(url, data, format="multipart").status_code
+    if method == "GET":
+        answer = client.get(url)
+        b"".join(answer)  # To its end, which closes the file behind it.
+        return answer.status_code
+    return client.generic(
+        method, url, client._encode_data(body_for(route, world))[0], "application/json"
+    ).status_code
+
+
+def decided(method: str, route: str) -> tuple[int, ...]:
+    absent = 405 if route.startswith(DOORS) else 401
+    return MATRIX[route].get(method, (absent, 405, 405, 405, 405))
+
+
+def tried(client: APIClient, method: str, route: str, world: dict[str, object]) -> int:
+    """The status of one attempt, whose effects are taken back."""
+    with transaction.atomic():
+        status = ask(client, method, route, world)
+        transaction.set_rollback(True)
+    return status
+
+
+@pytest.mark.parametrize("route", MATRIX)
+def test_everybody_gets_what_was_decided(person, world, route):
+    clients = [person(who) for who in PEOPLE]
+    for method in METHODS:
+        got = tuple(tried(client, method, route, world) for client in clients)
+        assert dict(zip(PEOPLE, got, strict=True)) == dict(
+            zip(PEOPLE, decided(method, route), strict=True)
+        ), f"{method} {route}"
+
+
+def test_every_url_of_the_api_is_in_the_table():
+    known = {shape(route.partition("?")[0]) for route in MATRIX}
+    assert {shape(route) for route in api_routes()} == known
+
+
+def shape(route: str) -> str:
+    """`epreuves/<int:pk>/` and `epreuves/<publiee>/` are one route."""
+    return "/".join("<>" if part.startswith("<") else part for part in route.split("/"))
+
+
+def api_routes() -> Iterator[str]:
+    for route in _routes(get_resolver().url_patterns):
+        if route.startswith("api/"):
+            yield route.removeprefix("api/")
+
+
+def _routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for entry in patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _routes(entry.url_patterns, route)
+        else:
+            yield route
