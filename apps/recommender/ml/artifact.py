@@ -173,13 +173,11 @@ def _load(path: Path, sha256: str | None) -> Artifact:
     weights, items = (_verified(path, manifest, name) for name in (WEIGHTS, ITEMS))
     users = _unsealed((path / USERS).read_bytes(), USERS)
     _require(users["version"] == path.name, f"{USERS} est celui d'une autre version")
-    user_ids = [ERASED if user_id is None else user_id for user_id in users["user_ids"]]
-    return Artifact(
-        _model(manifest, weights),
-        _ids(user_ids, manifest["n_users"]),
-        _ids(json.loads(items)["item_ids"], manifest["n_items"]),
-        manifest,
-    )
+    rows = [ERASED if user_id is None else user_id for user_id in users["user_ids"]]
+    # The ids first: they bound the sizes that the model is built with.
+    user_ids = _ids(rows, manifest["n_users"])
+    item_ids = _ids(json.loads(items)["item_ids"], manifest["n_items"])
+    return Artifact(_model(manifest, weights), user_ids, item_ids, manifest)
 
 
 def _model(manifest: dict[str, Any], weights: bytes) -> NCF:
@@ -188,9 +186,7 @@ def _model(manifest: dict[str, Any], weights: bytes) -> NCF:
         _require(tensor.dtype == torch.float32, f"{name} n'est pas en float32")
         _require(bool(torch.isfinite(tensor).all()), f"{name} contient des valeurs indéfinies")
     sizes = (manifest[key] for key in ("architecture", "n_users", "n_items", "embedding_dim"))
-    config = ModelConfig(*sizes)
-    _require(tensors["branches.0.users.weight"].shape[0] == config.n_users, "autres dimensions")
-    model = NCF(config)
+    model = NCF(ModelConfig(*sizes))
     model.load_state_dict(tensors)  # strict: names and shapes must agree
     return model.eval()
 

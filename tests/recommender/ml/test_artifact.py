@@ -135,6 +135,7 @@ CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "other sizes": lambda path: edit_manifest(path, embedding_dim=16),
     "other counts": lambda path: edit_manifest(path, n_users=31),
     "huge sizes": lambda path: edit_manifest(path, embedding_dim=10**12),
+    "huge counts": lambda path: edit_manifest(path, n_items=10**12),
     "sizes that are no numbers": lambda path: edit_manifest(path, n_items="30"),
     "newer format": lambda path: edit_manifest(path, format=2),
     "unknown architecture": lambda path: edit_manifest(path, architecture="bert"),

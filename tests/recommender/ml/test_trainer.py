@@ -11,10 +11,11 @@ from apps.recommender.ml import trainer
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.baselines import Popularity
 from apps.recommender.ml.config import TrainingConfig
-from apps.recommender.ml.data_loader import Dataset, Interactions, whole
+from apps.recommender.ml.data_loader import Dataset, Interactions, split_by_date, whole
 from apps.recommender.ml.errors import DeviceUnavailable, TrainingDiverged
-from apps.recommender.ml.evaluation import Scores, evaluate
+from apps.recommender.ml.evaluation import Scores, evaluate, paired_bootstrap
 from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.synthetic import generate
 from apps.recommender.ml.trainer import FitResult, fit, model_scores, refit
 
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -46,6 +47,21 @@ def test_the_checkerboard_is_learnt_where_popularity_is_blind(
     scores = model_scores(fit(board, replace(quick, architecture=architecture)).model)
     assert share_in_order(scores, board) > 0.95
     assert share_in_order(Popularity(board), board) < 0.55
+
+
+def test_the_defaults_beat_popularity_on_the_demonstration_bank() -> None:
+    events = generate(seed=42).events
+    pairs = events.user_idx * 1000 + events.item_idx
+    pairs, first = np.unique(pairs, return_index=True)  # the events are in order of time
+    users, items = np.divmod(pairs, 1000)
+    log = Interactions(users, items, np.ones(len(pairs), np.float32), events.timestamps[first])
+    dataset = split_by_date(log)
+    model = fit(dataset, TrainingConfig(epochs=12)).model  # a dozen epochs are enough
+    popular = evaluate(Popularity(dataset), dataset)
+    ours = evaluate(model_scores(model), dataset)
+    low, _ = paired_bootstrap(ours.ndcg_by_user, popular.ndcg_by_user)
+    assert ours.metrics["ndcg_at_10"] > 2 * popular.metrics["ndcg_at_10"]
+    assert low > 0.05
 
 
 @every_architecture
