@@ -26,8 +26,11 @@ class CodeField(serializers.SlugRelatedField[Any]):
         super().__init__(slug_field="code", **kwargs)
 
     def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, str):
+        # PostgreSQL refuses a null character where SQLite finds nothing.
+        if not isinstance(data, str) or "\0" in data:
             self.fail("invalid")
+        if "\0" in data:  # PostgreSQL would refuse the query itself.
+            self.fail("does_not_exist")
         return super().to_internal_value(data)
 
     def fail(self, key: str, **kwargs: Any) -> NoReturn:

@@ -194,6 +194,7 @@ def test_a_page_past_the_last_is_404(anyone):
         ({"session": "x"}, "session", "normale, rattrapage, unique"),
         ({"matiere": "CHIMIE"}, "matiere", "ALGEBRE, ANALYSE"),
         ({"filiere": "X"}, "filiere", "MATH"),
+        ({"filiere": "MATH\0"}, "filiere", "MATH"),
         ({"ordering": "password"}, "ordering", "-nb_vues"),
         ({"page_size": 101}, "page_size", "100"),
         ({"page_size": 0}, "page_size", "1"),
