@@ -26,10 +26,9 @@ class CodeField(serializers.SlugRelatedField[Any]):
         super().__init__(slug_field="code", **kwargs)
 
     def to_internal_value(self, data: Any) -> Any:
-        # PostgreSQL refuses a null character where SQLite finds nothing.
-        if not isinstance(data, str) or "\0" in data:
+        if not isinstance(data, str):
             self.fail("invalid")
-        if "\0" in data:  # PostgreSQL would refuse the query itself.
+        if "\0" in data:  # PostgreSQL refuses the very query, where SQLite finds nothing.
             self.fail("does_not_exist")
         return super().to_internal_value(data)
 
