@@ -1,64 +1,69 @@
 """Reads across models."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.models import (
     Case,
     Count,
-    DateTimeField,
     Exists,
-    ExpressionWrapper,
     IntegerField,
     Max,
     OuterRef,
+    Q,
     QuerySet,
     Subquery,
     When,
 )
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from apps.core import feedback
 from apps.core.models import Epreuve, Evaluation, Interaction, TypeInteraction, User
 from apps.core.querysets import EpreuveQuerySet
 
 
-def popularity(*, now: dt.datetime | None = None) -> dict[int, int]:
-    """Sum the feedback weights of each épreuve over the last POPULARITY_DAYS, in one query.
+class Popularity(NamedTuple):
+    """The weights of an épreuve over the last POPULARITY_DAYS, then over all time.
 
-    Without `now` the days end with the bank's latest interaction, so that neither holidays nor an
-    imported log leave it empty. An épreuve without weight is absent.
+    They compare in that order: after the holidays, or in a bank that lives on an imported log,
+    what was popular before still ranks what is tied at nothing.
     """
-    pairs, params = _weighted_pairs(now).query.sql_with_params()
+
+    recent: int
+    total: int
+
+
+def popularity(*, now: dt.datetime | None = None) -> dict[int, Popularity]:
+    """Sum the feedback weights of each épreuve, in one query; without any weight it is absent."""
+    pairs, params = _weighted_pairs(now or timezone.now()).query.sql_with_params()
     # The ORM cannot group a grouped query again; `pairs` is its own SQL, the values are bound.
-    sql = f"SELECT epreuve_id, SUM(poids) FROM ({pairs}) pairs GROUP BY epreuve_id"  # noqa: S608
+    sql = (
+        "SELECT epreuve_id, SUM(recent), SUM(total) "  # noqa: S608
+        f"FROM ({pairs}) pairs GROUP BY epreuve_id"
+    )
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return {epreuve_id: int(poids) for epreuve_id, poids in cursor.fetchall()}
+        return {pk: Popularity(int(recent), int(total)) for pk, recent, total in cursor.fetchall()}
 
 
-def _weighted_pairs(now: dt.datetime | None) -> "QuerySet[Interaction, Any]":
-    """One row (epreuve_id, poids) per pair (user, épreuve) that is a positive."""
+def _weighted_pairs(now: dt.datetime) -> "QuerySet[Interaction, Any]":
+    """One row (epreuve_id, recent, total) per pair (user, épreuve) that is a positive."""
     of_the_pair = Evaluation.objects.filter(user=OuterRef("user"), epreuve=OuterRef("epreuve"))
     disliked = of_the_pair.filter(note_pertinence__lte=feedback.DISLIKED_PERTINENCE)
+    since = now - dt.timedelta(days=feedback.POPULARITY_DAYS)
     return (
         Interaction.objects.order_by()
-        .filter(~Exists(disliked), **_window(now))
+        .filter(~Exists(disliked), date__lte=now)
         .alias(note=Subquery(of_the_pair.values("note_pertinence")))
         .values("user_id", "epreuve_id")
-        .annotate(poids=Max(_weight()))
-        .filter(poids__gt=0)
-        .values("epreuve_id", "poids")
+        .annotate(total=Max(_weight()))
+        .filter(total__gt=0)
+        .annotate(recent=Coalesce(Max(_weight(), filter=Q(date__gt=since)), 0))
+        .values("epreuve_id", "recent", "total")
     )
-
-
-def _window(now: dt.datetime | None) -> dict[str, object]:
-    length = dt.timedelta(days=feedback.POPULARITY_DAYS)
-    if now is not None:
-        return {"date__gt": now - length, "date__lte": now}
-    latest = Subquery(Interaction.objects.order_by("-date").values("date")[:1])
-    return {"date__gt": ExpressionWrapper(latest - length, output_field=DateTimeField())}
 
 
 def _weight() -> Case:
@@ -76,11 +81,16 @@ def _weight() -> Case:
     return Case(*by_type, default=by_note, output_field=IntegerField())
 
 
+def most_popular(popular: dict[int, Popularity]) -> list[int]:
+    """Their ids, the most popular first, ties by id."""
+    return sorted(popular, key=lambda pk: (-popular[pk].recent, -popular[pk].total, pk))
+
+
 def top_popular(queryset: EpreuveQuerySet, limite: int) -> list[Epreuve]:
     """The most popular épreuves of a published queryset, ties by id; none without popularity."""
-    weights = popularity()
-    candidates = (pk for pk in queryset.order_by().values_list("pk", flat=True) if pk in weights)
-    best = sorted(candidates, key=lambda pk: (-weights[pk], pk))[:limite]
+    popular = popularity()
+    candidates = set(queryset.values_list("pk", flat=True)) & popular.keys()
+    best = most_popular({pk: popular[pk] for pk in candidates})[:limite]
     rows = queryset.with_names().in_bulk(best)
     return [rows[pk] for pk in best]
 

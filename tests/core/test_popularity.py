@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import TypeInteraction
-from apps.core.selectors import popularity
+from apps.core.selectors import Popularity, most_popular, popularity
 from tests.factories import EpreuveFactory, EvaluationFactory, InteractionFactory, seen
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ def test_each_pair_weighs_its_strongest_interaction_once(awa, koffi):
     seen(awa, analyse, days_ago=1)
     seen(awa, analyse, type_interaction=TypeInteraction.TELECHARGEMENT)
     seen(koffi, analyse, type_interaction=TypeInteraction.COMMENTAIRE)
-    assert popularity() == {analyse.pk: 3 + 2}
+    assert popularity() == {analyse.pk: Popularity(recent=3 + 2, total=3 + 2)}
 
 
 @pytest.mark.parametrize(("note", "weight"), [(5, 3), (4, 3), (3, 1)])
@@ -24,7 +24,7 @@ def test_an_evaluation_weighs_what_its_pertinence_says(awa, note, weight):
     analyse = EpreuveFactory()
     EvaluationFactory(user=awa, epreuve=analyse, note_pertinence=note)
     seen(awa, analyse, type_interaction=TypeInteraction.EVALUATION)
-    assert popularity() == {analyse.pk: weight}
+    assert popularity() == {analyse.pk: Popularity(weight, weight)}
 
 
 @pytest.mark.parametrize("note", [1, 2])
@@ -33,7 +33,7 @@ def test_a_pair_rated_low_counts_nothing_whatever_else_was_done(awa, koffi, note
     seen(awa, analyse, type_interaction=TypeInteraction.TELECHARGEMENT)
     seen(koffi, analyse)
     EvaluationFactory(user=awa, epreuve=analyse, note_pertinence=note)
-    assert popularity() == {analyse.pk: 1}
+    assert popularity() == {analyse.pk: Popularity(1, 1)}
 
 
 def test_a_withdrawn_evaluation_leaves_no_weight(awa):
@@ -42,21 +42,31 @@ def test_a_withdrawn_evaluation_leaves_no_weight(awa):
     assert popularity() == {}
 
 
-def test_ninety_days_end_with_the_latest_interaction_of_the_bank(awa):
-    old, recent = EpreuveFactory(), EpreuveFactory()
-    seen(awa, old, days_ago=1000 + 91)
-    seen(awa, recent, days_ago=1000 + 89)
-    seen(awa, recent, days_ago=1000)
-    assert popularity() == {recent.pk: 1}
+def test_ninety_days_count_before_all_that_went_before(awa, koffi):
+    classic, recent, forgotten = EpreuveFactory.create_batch(3)
+    seen(awa, classic, forgotten, days_ago=91)
+    seen(koffi, classic, days_ago=400)
+    seen(awa, recent, days_ago=89)
+    popular = popularity()
+    assert popular[recent.pk] == Popularity(recent=1, total=1)
+    assert popular[classic.pk] == Popularity(recent=0, total=2)
+    assert most_popular(popular) == [recent.pk, classic.pk, forgotten.pk]
 
 
-def test_given_a_date_ninety_days_end_there(awa):
+def test_a_pair_weighs_now_what_was_done_of_late(awa):
+    analyse = EpreuveFactory()
+    seen(awa, analyse, days_ago=100, type_interaction=TypeInteraction.TELECHARGEMENT)
+    seen(awa, analyse)
+    assert popularity() == {analyse.pk: Popularity(recent=1, total=3)}
+
+
+def test_given_a_date_what_came_after_it_does_not_count(awa):
     before, within, after = EpreuveFactory.create_batch(3)
     now = timezone.now() - dt.timedelta(days=200)
     for epreuve, days in ((before, 91), (within, 89), (after, -1)):
         date = now - dt.timedelta(days=days)
         InteractionFactory(user=awa, epreuve=epreuve, date=date)
-    assert popularity(now=now) == {within.pk: 1}
+    assert popularity(now=now) == {before.pk: Popularity(0, 1), within.pk: Popularity(1, 1)}
 
 
 def test_popularity_is_one_query(awa, django_assert_num_queries):

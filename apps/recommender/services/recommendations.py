@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.cache import cache
 
 from apps.core.models import Epreuve, User
-from apps.core.selectors import popularity
+from apps.core.selectors import most_popular, popularity
 from apps.recommender import model_store
 from apps.recommender.services.catalogue import catalogue_generation
 
@@ -134,12 +134,14 @@ class _Chosen:
             alike = self.allowed.filter(filiere=user.filiere_id, niveau=user.niveau)
             theirs = alike.filter(pk__in=popular) if len(popular) <= CANDIDATES else alike
             ids = set(theirs.values_list("pk", flat=True))
-            self.add(PROFIL, _by_popularity({pk: popular[pk] for pk in ids & popular.keys()}))
-        self.add(POPULAIRES, _by_popularity(popular))
+            self.add(
+                PROFIL, _by_rank(most_popular({pk: popular[pk] for pk in ids & popular.keys()}))
+            )
+        self.add(POPULAIRES, _by_rank(most_popular(popular)))
         if self.wanting:
             recent = self.allowed.exclude(pk__in=self.rows).order_by("-date_publication", "-pk")
             latest = list(recent.values_list("pk", flat=True)[: self.wanting])
-            self.add(RECENTES, [(pk, 1 - at / (len(latest) + 1)) for at, pk in enumerate(latest)])
+            self.add(RECENTES, _by_rank(latest))
 
     def answer(self, version: str | None, *, cached: bool) -> Answer:
         epreuves = Epreuve.objects.with_names().in_bulk(list(self.rows))
@@ -151,10 +153,9 @@ class _Chosen:
         return Answer(recommendations, version, cached)
 
 
-def _by_popularity(popular: dict[int, int]) -> Ranking:
-    most = max(popular.values(), default=1)
-    best_first = sorted(popular.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [(pk, weight / most) for pk, weight in best_first]
+def _by_rank(ids: list[int]) -> Ranking:
+    """Where the order is all there is to say, the score says it."""
+    return [(pk, 1 / rank) for rank, pk in enumerate(ids, start=1)]
 
 
 def _candidates(
