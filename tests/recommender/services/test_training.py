@@ -91,7 +91,7 @@ def test_one_student_is_too_few(awa):
 
 
 def test_a_diverging_run_leaves_the_active_model_serving(trained, monkeypatch):
-    monkeypatch.setattr(trainer, "DECAY_PER_EPOCH", 1e30)
+    monkeypatch.setattr(trainer, "WEIGHT_DECAY", 1e30)
     with pytest.raises(TrainingDiverged):
         training.train(CONFIG, version="v2")
     assert TrainingLog.objects.first().statut == StatutEntrainement.ECHOUE
