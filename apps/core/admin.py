@@ -93,7 +93,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     form = UserForm
     add_form = UserAddForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "get_full_name", "role", "filiere", "niveau", "is_active")
+    list_display = ("username", "nom_complet", "role", "filiere", "niveau", "is_active")
     list_filter = ("role", "filiere", "niveau", "is_active")
     list_select_related = ("filiere",)
     search_fields = ("username", "first_name", "last_name", "email", "matricule")
@@ -110,6 +110,10 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     add_fieldsets = (
         (None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),
     )
+
+    @admin.display(description="nom", ordering="last_name")
+    def nom_complet(self, user: User) -> str:
+        return user.get_full_name()
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Deactivate instead: what a person did stands in counters and in the training set."""

@@ -11,10 +11,11 @@ from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.csrf import csrf_failure as default_csrf_failure
+from django.views.decorators.csrf import csrf_exempt
 from drf_standardized_errors.formatter import ExceptionFormatter as BaseFormatter
 from drf_standardized_errors.handler import ExceptionHandler as BaseHandler
 from drf_standardized_errors.handler import exception_handler
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 
 from apps.core.exceptions import DatabaseDown, TooLarge
 
@@ -30,6 +31,13 @@ class ExceptionHandler(BaseHandler):
         if isinstance(exc, (SuspiciousOperation, UnreadablePostError)):
             return ParseError()
         return super().convert_known_exceptions(exc)
+
+    def get_headers(self, exc: APIException) -> dict[str, str]:
+        """DRF knows no delay where more requests passed than the limit: a minute then."""
+        headers: dict[str, str] = super().get_headers(exc)
+        if exc.status_code == 429:
+            headers.setdefault("Retry-After", "60")
+        return headers
 
 
 class ExceptionFormatter(BaseFormatter):
@@ -68,6 +76,7 @@ def _is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith("/api/")
 
 
+@csrf_exempt
 def unknown_path(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """Stands behind every path of the API, so that its 404 has the one form, also with DEBUG."""
     detail = "Cette adresse n'existe pas dans l'API : voyez /api/docs/."

@@ -52,7 +52,7 @@ from apps.core.serializers import (
     TokensSerializer,
     ViewSerializer,
 )
-from apps.core.services.commentaires import post_comment, remove_comment
+from apps.core.services.commentaires import edit_comment, post_comment, remove_comment
 from apps.core.services.epreuves import change_statut, deposit_epreuve, edit_epreuve
 from apps.core.services.evaluations import rate_epreuve, withdraw_evaluation
 from apps.core.services.files import (
@@ -363,12 +363,14 @@ class CommentaireViewSet(viewsets.GenericViewSet[Commentaire]):
         commentaire = post_comment(auteur=me(request), **form.validated_data)
         return Response(self.shown(commentaire), status=201)
 
-    @extend_schema(request=CommentaireEditSerializer(partial=True))
+    @extend_schema(request=CommentaireEditSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
         """Corriger mon commentaire."""
-        form = CommentaireEditSerializer(self.get_object(), data=request.data, partial=True)
+        mine = self.get_object()
+        form = CommentaireEditSerializer(mine, data=request.data)
         form.is_valid(raise_exception=True)
-        return Response(self.shown(form.save()))
+        edit_comment(mine, **form.validated_data)
+        return Response(self.shown(mine))
 
     def destroy(self, request: Request, pk: int) -> Response:
         """Supprimer un commentaire ; ses réponses restent."""

@@ -4,6 +4,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.throttling import SimpleRateThrottle
 
 from apps.core.models import Commentaire, Interaction, Statut, StatutCommentaire
+from apps.core.services.commentaires import edit_comment
 from tests.factories import CommentaireFactory, EpreuveFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,15 @@ def test_the_author_corrects_the_words_only(api, awa):
     assert (answer.status_code, answer.json()["contenu"]) == (200, "Mieux dit")
     after = Commentaire.objects.get()
     assert (after.epreuve, after.statut, after.auteur) == (mine.epreuve, "visible", awa)
+
+
+def test_correcting_does_not_show_again_what_a_moderator_hides_meanwhile(awa):
+    mine = CommentaireFactory(auteur=awa)
+    read_before = Commentaire.objects.get(pk=mine.pk)
+    Commentaire.objects.update(statut=StatutCommentaire.MASQUE)
+    edit_comment(read_before, contenu="Mieux dit")
+    mine.refresh_from_db()
+    assert (mine.contenu, mine.statut) == ("Mieux dit", "masque")
 
 
 def test_nobody_corrects_another_s_words(api, awa, koffi, rachidi):

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import RequestFactory
-from rest_framework.exceptions import ErrorDetail
+from rest_framework.exceptions import ErrorDetail, Throttled
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
@@ -177,6 +177,11 @@ def test_an_unknown_path_is_404_in_the_one_form(anyone, settings, path, method, 
     assert in_the_one_form(answer)["errors"][0]["code"] == "not_found"
 
 
+def test_a_post_to_an_unknown_path_is_404_not_a_missing_csrf_token():
+    answer = APIClient(enforce_csrf_checks=True).post("/api/epreuves", {})
+    assert answer.status_code == 404
+
+
 def test_outside_of_the_api_a_404_is_a_page(anyone):
     answer = anyone.get("/nulle-part/")
     assert answer.status_code == 404
@@ -286,3 +291,19 @@ def test_a_decent_request_id_is_kept_and_another_replaced(anyone):
 def test_english_readers_get_django_s_english(anyone):
     answer = anyone.get("/api/moi/", HTTP_ACCEPT_LANGUAGE="en")
     assert "credentials" in answer.json()["errors"][0]["detail"]
+
+
+def test_a_429_always_says_when_to_come_back():
+    refusal = errors.ExceptionHandler(Throttled(wait=None), {"request": None})
+    assert refusal.get_headers(refusal.exc)["Retry-After"] == "60"
+
+
+def test_a_known_front_end_may_call_and_read_the_delay(anyone):
+    asks = {"HTTP_ORIGIN": "http://localhost:3000", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
+    preflight = anyone.options("/api/token/", **asks)
+    assert preflight.status_code == 200
+    assert preflight["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    answer = anyone.get("/api/epreuves/", HTTP_ORIGIN="http://localhost:3000")
+    assert "Retry-After" in answer["Access-Control-Expose-Headers"]
+    stranger = anyone.get("/api/epreuves/", HTTP_ORIGIN="http://evil.example")
+    assert "Access-Control-Allow-Origin" not in stranger

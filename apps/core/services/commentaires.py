@@ -20,6 +20,12 @@ def post_comment(
     )
 
 
+def edit_comment(commentaire: Commentaire, *, contenu: str) -> None:
+    """Only the words: a moderator may be hiding it at the same moment."""
+    commentaire.contenu = contenu
+    commentaire.save(update_fields=["contenu", "date_modification"])
+
+
 def remove_comment(commentaire: Commentaire) -> None:
     """It is shown to moderators only; its replies stay."""
     commentaire.statut = StatutCommentaire.SUPPRIME
