@@ -78,7 +78,9 @@ def fit(
     """
     run = _Run(dataset, config, config.epochs, on_step)
     held_out = _held_out_rows(dataset, config.seed, run.device)
-    plateau = ReduceLROnPlateau(run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience))
+    plateau = ReduceLROnPlateau(
+        run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
+    )
     history: list[dict[str, Any]] = []
     best_epoch, best_weights = 0, {}
     while len(history) < config.epochs and len(history) - best_epoch < run.patience:
