@@ -19,12 +19,16 @@ from rest_framework.exceptions import APIException, ParseError
 
 from apps.core.exceptions import DatabaseDown, TooLarge
 
-DATABASE_DOWN = (OperationalError, InterfaceError)
+
+def _is_database_down(error: BaseException | None) -> bool:
+    """SQLite calls a missing table "operational" too: that is a migration nobody ran."""
+    is_down = isinstance(error, (OperationalError, InterfaceError))
+    return is_down and not str(error).startswith("no such ")
 
 
 class ExceptionHandler(BaseHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
-        if isinstance(exc, DATABASE_DOWN):
+        if _is_database_down(exc):
             return DatabaseDown()
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
@@ -110,8 +114,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    down = isinstance(sys.exc_info()[1], DATABASE_DOWN)
-    if down:
+    if _is_database_down(sys.exc_info()[1]):
         return error_response(
             request,
             503,

@@ -246,6 +246,16 @@ def test_a_database_that_is_away_before_the_view_is_503_too(monkeypatch, rachidi
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
 
 
+def test_a_missing_table_is_no_database_that_is_away(monkeypatch):
+    client = APIClient(raise_request_exception=False)
+
+    def unmigrated(*args, **kwargs):
+        raise OperationalError("no such table: core_epreuve")
+
+    monkeypatch.setattr(Epreuve.objects, "visible_to", unmigrated)
+    assert client.get("/api/epreuves/").status_code == 500
+
+
 def test_a_bug_is_500_in_the_one_form_and_tells_nothing(monkeypatch):
     client = APIClient(raise_request_exception=False)
 
