@@ -54,3 +54,38 @@ def test_failfast_stops_at_the_first_failure(tmp_path: Path) -> None:
 
 def test_a_label_that_names_nothing_is_an_error(tmp_path: Path) -> None:
     assert manage_test(str(tmp_path / "nowhere.py")).returncode == 1
+
+
+def _run_what_needs_postgresql(tmp_path: Path, **variables: str) -> str:
+    """Run one planted test with the real conftest, on SQLite; return what pytest prints."""
+    for name in ("apps", "config", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "tests").mkdir()
+    for name in ("__init__.py", "conftest.py", "factories.py"):
+        (tmp_path / "tests" / name).symlink_to(ROOT / "tests" / name)
+    (tmp_path / "tests" / "test_planted.py").write_text(
+        "import pytest\n@pytest.mark.requires('postgresql')\ndef test_a(): pass\n"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ran.stdout + ran.stderr
+
+
+def test_what_a_machine_cannot_run_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    shown = _run_what_needs_postgresql(tmp_path)
+    assert "1 skipped" in shown
+    assert "postgresql absent: left out" in shown
+
+
+def test_what_is_left_out_fails_where_everything_is_required(tmp_path: Path) -> None:
+    shown = _run_what_needs_postgresql(tmp_path, REQUIRE_ALL="1")
+    assert "skipped" not in shown
+    assert "1 error" in shown or "1 failed" in shown
+    assert "postgresql absent: left out" in shown
