@@ -232,6 +232,8 @@ LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)
 RECOMMANDATIONS_CACHE_SECONDES = env.integer("RECOMMANDATIONS_CACHE_SECONDES", 3600)
 # How long a process may go on with the model it has before it asks the database for another.
 MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
+# Torch's threads in training: at usual batch sizes a second one waits more than it helps.
+ENTRAINEMENT_FILS = env.integer("ENTRAINEMENT_FILS", 1, minimum=1)
 ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
 
 # --- Files -------------------------------------------------------------------------------

@@ -107,9 +107,12 @@ def train(
 
 
 def _train(run: TrainingLog, config: TrainingConfig, version: str, watch: _Watch) -> Outcome:
+    import torch
+
     from apps.recommender.ml import artifact, data_loader, trainer
     from apps.recommender.ml.evaluation import evaluate, paired_bootstrap
 
+    torch.set_num_threads(settings.ENTRAINEMENT_FILS)
     interactions = selectors.positive_pairs()
     dataset = data_loader.split_by_date(interactions)
     _describe(run, dataset, interactions.fingerprint())

@@ -1,4 +1,5 @@
 import signal
+import sys
 from argparse import ArgumentParser
 from dataclasses import fields
 from types import FrameType
@@ -106,7 +107,11 @@ class _Bar:
 
     def __init__(self, config: TrainingConfig, *, quiet: bool) -> None:
         self.epochs = config.epochs
-        self.bar = tqdm(disable=quiet, desc="Entraînement", unit=" lots", leave=False)
+        # Where nobody watches (cron, a file), a line now and then is enough.
+        interval = 0.2 if sys.stderr.isatty() else 10
+        self.bar = tqdm(
+            disable=quiet, desc="Entraînement", unit=" lots", leave=False, mininterval=interval
+        )
 
     def __enter__(self) -> "_Bar":
         return self
@@ -122,9 +127,11 @@ class _Bar:
         self.bar.update(done - self.bar.n)
 
     def epoch(self, entry: dict[str, Any]) -> None:
-        self.bar.set_description(f"Epoch {entry['epoch']}/{self.epochs}")
+        self.bar.set_description(f"Epoch {entry['epoch']}/{self.epochs}", refresh=False)
         self.bar.set_postfix(
-            perte=f"{entry['loss_entrainement']:.4f}", ndcg=f"{entry['ndcg_validation']:.4f}"
+            refresh=False,
+            perte=f"{entry['loss_entrainement']:.4f}",
+            ndcg=f"{entry['ndcg_validation']:.4f}",
         )
 
 
