@@ -260,6 +260,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
     ],
+    "STYLES": [lambda request: static("admin.css")],
     "SHOW_LANGUAGES": False,
 }
 

@@ -54,9 +54,15 @@ class Watched:
             target = Path(SCREENSHOTS) / f"{name}-{width}.png"
             self.page.screenshot(path=str(target))
 
-    def scrolls_sideways(self) -> bool:
-        return bool(
-            self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1")
+    def too_wide(self) -> list[str]:
+        """What makes the page scroll sideways: elements that end beyond the window."""
+        return list(
+            self.page.evaluate(
+                """() => document.documentElement.scrollWidth <= window.innerWidth + 1 ? [] :
+                [...document.querySelectorAll("body *")]
+                    .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1)
+                    .map(e => e.outerHTML.slice(0, 160))"""
+            )
         )
 
 
@@ -108,7 +114,7 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(watched):
         (f"/admin/recommender/modelmetadata/{model.pk}/change/", "admin-modele"),
     ):
         watched.open(path, name)
-        assert not watched.scrolls_sideways(), path
+        assert watched.too_wide() == [], path
     watched.open(f"/admin/recommender/traininglog/{run.pk}/change/", "admin-entrainement")
     assert watched.page.locator("svg polyline").count() == 3
 
