@@ -26,6 +26,10 @@ ERROR = OpenApiResponse(ErrorResponseSerializer)
 
 
 class AutoSchema(BaseAutoSchema):
+    def get_summary(self) -> str | None:
+        """Beside the path, where people look first."""
+        return super().get_summary() or self.get_description().partition("\n")[0] or None
+
     def _should_add_validation_error_response(self) -> bool:
         """A refused query string is a 400 as well as a refused body."""
         asks = any(parameter["in"] == "query" for parameter in self._get_parameters())

@@ -154,7 +154,7 @@ def _legend(curves: Sequence[Curve]) -> SafeString:
 
 def _table(history: Sequence[dict[str, Any]]) -> SafeString:
     return format_html(
-        '<details style="margin-top:.5rem">'
+        '<details style="margin-top:.5rem;position:relative">'
         '<summary style="display:list-item;cursor:pointer">Les mêmes chiffres en tableau</summary>'
         '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>perte (entraînement)</th>'
         "<th>perte (validation)</th><th>NDCG@10</th><th>taux d'apprentissage</th>"
