@@ -84,7 +84,7 @@ def watched(request, bank, live_server, monkeypatch) -> Iterator[Watched]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         page = browser.new_page(
-            viewport={"width": request.param, "height": 900}, locale="fr-FR", color_scheme="light"
+            viewport={"width": request.param, "height": 720}, locale="fr-FR", color_scheme="light"
         )
         yield Watched(page, live_server.url)
         browser.close()
