@@ -1,15 +1,13 @@
-"""Bring an interaction log from elsewhere into the bank: read, check, then write all or nothing."""
+"""Bring an interaction log from elsewhere into the bank, all or nothing."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
@@ -31,50 +29,26 @@ from apps.core.models import (
     TypeEpreuve,
     TypeInteraction,
     User,
-    fenetre_of,
+)
+from apps.core.services.import_files import (
+    CatalogueEntry,
+    Event,
+    ImportOptions,
+    MalformedFile,
+    read_catalogue,
+    read_events,
 )
 from apps.core.signals import catalogue_changed
 
 BATCH = 2000
-LINES_SHOWN = 20
-
-# The names under which the logs we know call a column; an option names any other.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "user": ("user_id", "username", "user", "matricule"),
-    "epreuve": ("epreuve_id", "item_id", "reference_externe", "reference", "epreuve", "item"),
-    "date": ("timestamp", "date", "horodatage"),
-    "type": ("type_interaction", "type"),
-    "note_difficulte": ("note_difficulte",),
-    "note_pertinence": ("note_pertinence",),
-    "titre": ("titre", "title", "movie_title", "nom"),
-    "annee": ("annee", "year", "release_year"),
-    "matiere": ("matiere", "class", "genre", "genres", "subject"),
-    "filiere": ("filiere",),
-    "niveau": ("niveau",),
-    "type_epreuve": ("type_epreuve",),
-    "session": ("session",),
-}
-CATALOGUE_ROLES = ("titre", "annee", "matiere", "filiere", "niveau", "type_epreuve", "session")
 COUNTERS = {
     TypeInteraction.VUE: "nb_vues",
     TypeInteraction.TELECHARGEMENT: "nb_telechargements",
 }
 
+
 Progress = Callable[[int, int], None]
 Row = TypeVar("Row", Matiere, Filiere)
-
-
-class MalformedFile(Exception):
-    """The file cannot be read as a log; nothing was written."""
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    default_type: str = TypeInteraction.VUE
-    user_prefix: str = ""
-    create_missing: bool = False
-    dry_run: bool = False
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,219 +60,6 @@ class ImportReport:
     users_created: int = 0
     epreuves_created: int = 0
     evaluations: int = 0
-
-
-@dataclass(frozen=True)
-class Event:
-    line: int
-    user: str
-    epreuve: str
-    type_interaction: str
-    date: dt.datetime
-    notes: tuple[int, int] | None
-
-    @property
-    def fenetre(self) -> int:
-        return fenetre_of(self.date)
-
-
-@dataclass(frozen=True)
-class CatalogueEntry:
-    titre: str
-    annee: int | None
-    matiere: str
-    filiere: str
-    niveau: str
-    type_epreuve: str
-    session: str
-    description: str
-
-
-# --- Reading -----------------------------------------------------------------------------
-
-
-class Table:
-    """A CSV or TSV file with a header; `user_id:token` is the column `user_id`, of type token."""
-
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
-        self.path = path
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise MalformedFile(f"{path} est illisible : {error.strerror}.") from None
-        except UnicodeDecodeError as error:
-            raise MalformedFile(
-                f"{path} n'est pas en UTF-8 (octet {error.start}) : convertissez-le d'abord."
-            ) from None
-        if "\0" in text:
-            raise MalformedFile(f"{path} contient des octets nuls : ce n'est pas un fichier texte.")
-        first = text.partition("\n")[0]
-        if not first.strip():
-            raise MalformedFile(f"{path} est vide ou n'a pas de ligne d'en-tête.")
-        delimiter = max("\t,;", key=first.count)
-        # Tab-separated exports quote nothing: a lone " is part of a title there.
-        quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-        self.reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
-        )
-        header = self._next() or []
-        self.width = len(header)
-        names, kinds = zip(*(cell.strip().partition(":")[::2] for cell in header), strict=True)
-        self.kind = dict(zip(names, kinds, strict=True))
-        self.index = {role: at for role in ALIASES if (at := self._find(role, names, columns)) >= 0}
-        self.names = names
-
-    def _next(self) -> list[str] | None:
-        try:
-            return next(self.reader, None)
-        except csv.Error as error:
-            raise MalformedFile(
-                f"{self.path}, ligne {self.reader.line_num} : {error}. Rien n'a été importé."
-            ) from None
-
-    def _find(self, role: str, names: tuple[str, ...], columns: Mapping[str, str]) -> int:
-        wanted = columns.get(role)
-        if wanted is None:
-            return next((names.index(alias) for alias in ALIASES[role] if alias in names), -1)
-        return names.index(wanted) if wanted in names else -1
-
-    def require(self, *roles: str) -> None:
-        for role in roles:
-            if role not in self.index:
-                raise MalformedFile(
-                    f"{self.path} n'a pas de colonne pour « {role} » parmi : "
-                    f"{', '.join(self.names)}. Nommez-la avec --{role}-column."
-                )
-
-    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield (line number, role -> value); stop at the first line of another width."""
-        while (row := self._next()) is not None:
-            if not row:
-                continue
-            if len(row) != self.width:
-                raise MalformedFile(
-                    f"{self.path}, ligne {self.reader.line_num} : {len(row)} champs au lieu de "
-                    f"{self.width}. Rien n'a été importé."
-                )
-            yield (
-                self.reader.line_num,
-                {role: row[at].strip() for role, at in self.index.items()},
-            )
-
-
-def read_events(path: Path, options: ImportOptions) -> list[Event]:
-    """Every line of the log, or MalformedFile with the numbers of the lines that make no sense."""
-    table = Table(path, options.columns)
-    table.require("user", "epreuve", "date")
-    if "type" in options.columns:
-        table.require("type")
-    events, faults = [], []
-    for line, row in table.rows():
-        try:
-            events.append(_event(line, row, options))
-        except ValueError as error:
-            faults.append(f"ligne {line} : {error}")
-    if faults:
-        more = len(faults) - LINES_SHOWN
-        shown = "\n  ".join(faults[:LINES_SHOWN]) + (f"\n  … et {more} autres" if more > 0 else "")
-        raise MalformedFile(f"{path} est mal formé, rien n'a été importé :\n  {shown}")
-    if not events:
-        raise MalformedFile(f"{path} ne contient aucune interaction.")
-    return events
-
-
-def _event(line: int, row: dict[str, str], options: ImportOptions) -> Event:
-    for role in ("user", "epreuve", "date"):
-        if not row[role]:
-            raise ValueError(f"« {role} » est vide")
-    kind = row.get("type") or options.default_type
-    if kind not in TypeInteraction.values:
-        raise ValueError(f"type « {kind} » inconnu (attendu : {', '.join(TypeInteraction.values)})")
-    return Event(
-        line=line,
-        user=options.user_prefix + row["user"],
-        epreuve=row["epreuve"],
-        type_interaction=kind,
-        date=parse_date(row["date"]),
-        notes=_notes(row) if kind == TypeInteraction.EVALUATION else None,
-    )
-
-
-def _notes(row: dict[str, str]) -> tuple[int, int]:
-    try:
-        notes = int(row["note_difficulte"]), int(row["note_pertinence"])
-    except (KeyError, ValueError):
-        raise ValueError("une évaluation porte note_difficulte et note_pertinence") from None
-    if not all(1 <= note <= 5 for note in notes):
-        raise ValueError(f"notes {notes[0]} et {notes[1]} hors de 1 à 5")
-    return notes
-
-
-def parse_date(text: str) -> dt.datetime:
-    """Epoch seconds or ISO 8601; a date without zone is read in the bank's own."""
-    try:
-        if text.replace(".", "", 1).isdigit():
-            return dt.datetime.fromtimestamp(float(text), dt.UTC)
-        parsed = dt.datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(
-            f"date « {text} » illisible (secondes Unix ou AAAA-MM-JJTHH:MM:SS)"
-        ) from None
-    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
-
-
-def read_catalogue(path: Path, options: ImportOptions) -> dict[str, CatalogueEntry]:
-    table = Table(path, options.columns)
-    table.require("epreuve", "titre")
-    several_subjects = table.kind.get(_name_of(table, "matiere"), "") == "token_seq"
-    catalogue = {}
-    for line, row in table.rows():
-        if not row["epreuve"]:
-            raise MalformedFile(f"{path}, ligne {line} : « epreuve » est vide.")
-        catalogue[row["epreuve"]] = _entry(path, line, row, several_subjects)
-    return catalogue
-
-
-def _name_of(table: Table, role: str) -> str:
-    return table.names[table.index[role]] if role in table.index else ""
-
-
-def _entry(path: Path, line: int, row: dict[str, str], several: bool) -> CatalogueEntry:
-    subjects = row.get("matiere", "")
-    first = (subjects.split() or [""])[0] if several else subjects
-    try:
-        return CatalogueEntry(
-            titre=row["titre"][:200] or f"Épreuve {row['epreuve']}",
-            annee=_year(row.get("annee", "")),
-            matiere=first[:120],
-            filiere=row.get("filiere", "")[:120],
-            niveau=_choice(row.get("niveau", ""), Niveau, Niveau.AUTRE),
-            type_epreuve=_choice(row.get("type_epreuve", ""), TypeEpreuve, TypeEpreuve.AUTRE),
-            session=_choice(row.get("session", ""), Session, Session.UNIQUE),
-            description=", ".join(subjects.split()) if several else "",
-        )
-    except ValueError as error:
-        raise MalformedFile(f"{path}, ligne {line} : {error}. Rien n'a été importé.") from None
-
-
-def _year(text: str) -> int | None:
-    """None where the source says « unknown »: a title without its year is still a title."""
-    if not text.isdecimal():
-        return None
-    if not 1900 <= int(text) <= 2100:
-        raise ValueError(f"année « {text} » hors de 1900 à 2100")
-    return int(text)
-
-
-def _choice(text: str, choices: type[models.TextChoices], default: str) -> str:
-    if not text:
-        return default
-    if text not in choices.values:
-        raise ValueError(f"« {text} » inconnu (attendu : {', '.join(choices.values)})")
-    return text
-
-
-# --- Writing -----------------------------------------------------------------------------
 
 
 @transaction.atomic

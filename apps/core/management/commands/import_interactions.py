@@ -6,13 +6,8 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from apps.core.models import TypeInteraction
-from apps.core.services.imports import (
-    LINES_SHOWN,
-    ImportOptions,
-    ImportReport,
-    MalformedFile,
-    import_interactions,
-)
+from apps.core.services.import_files import LINES_SHOWN, ImportOptions, MalformedFile
+from apps.core.services.imports import ImportReport, import_interactions
 
 COLUMNS = {
     "user": "l'identifiant de la personne",
