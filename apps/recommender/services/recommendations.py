@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -129,15 +130,12 @@ class _Chosen:
     def fall_back(self, user: User) -> None:
         if not self.wanting:
             return
-        popular = popularity()
+        popular = _popular_ids()
         if user.filiere_id and user.niveau:
             alike = self.allowed.filter(filiere=user.filiere_id, niveau=user.niveau)
-            theirs = alike.filter(pk__in=popular) if len(popular) <= CANDIDATES else alike
-            ids = set(theirs.values_list("pk", flat=True))
-            self.add(
-                PROFIL, _by_rank(most_popular({pk: popular[pk] for pk in ids & popular.keys()}))
-            )
-        self.add(POPULAIRES, _by_rank(most_popular(popular)))
+            theirs = set(alike.values_list("pk", flat=True))
+            self.add(PROFIL, _by_rank([pk for pk in popular if pk in theirs]))
+        self.add(POPULAIRES, _by_rank(popular))
         if self.wanting:
             recent = self.allowed.exclude(pk__in=self.rows).order_by("-date_publication", "-pk")
             latest = list(recent.values_list("pk", flat=True)[: self.wanting])
@@ -151,6 +149,16 @@ class _Chosen:
             for rang, (pk, (score, source)) in enumerate(still_there, start=1)
         ]
         return Answer(recommendations, version, cached)
+
+
+def _popular_ids() -> list[int]:
+    """The most popular first, counted once a minute: it reads every interaction there is."""
+    key = f"reco:{CACHE_FORMAT}:populaires:{time.time() // 60:.0f}"
+    ids: list[int] | None = cache.get(key)
+    if ids is None:
+        ids = most_popular(popularity())
+        cache.set(key, ids, 60)
+    return ids
 
 
 def _by_rank(ids: list[int]) -> Ranking:
