@@ -67,19 +67,25 @@ class Watched:
 
 
 @pytest.fixture
-def bank(transactional_db: None) -> None:
-    """A demonstration bank with a trained model, as an administrator meets it."""
+def bank(transactional_db: None) -> dict[str, int]:
+    """A demonstration bank with a trained model, as an administrator meets it: what to open.
+
+    Read before Playwright starts: inside its event loop the ORM opens a connection that nobody
+    closes, and PostgreSQL keeps the database.
+    """
     create_demo_bank(users=40, epreuves=60, interactions=2400, seed=42, reset=False)
     training.train(
         TrainingConfig(epochs=12, batch_size=64, embedding_dim=16, learning_rate=0.005),
         version="essai",
     )
     User.objects.create_superuser("rachidi", password=PASSWORD)
+    opened = (Epreuve.objects.first(), TrainingLog.objects.get(), ModelMetadata.objects.get())
+    return {row._meta.model_name: row.pk for row in opened}
 
 
 @pytest.fixture(params=[1280, 390])
 def watched(request, bank, live_server, monkeypatch) -> Iterator[Watched]:
-    # Playwright runs an event loop in this thread; the ORM calls around it are ours alone.
+    # Playwright runs an event loop in this thread; cleaning the database up around it is ours.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
@@ -90,7 +96,7 @@ def watched(request, bank, live_server, monkeypatch) -> Iterator[Watched]:
         browser.close()
 
 
-def test_no_page_is_broken_or_asks_anything_of_the_outside(watched):
+def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, watched):
     watched.open("/api/docs/", "api-docs")
     watched.page.locator(".opblock").nth(20).wait_for()
     assert watched.page.get_by_text("/api/recommendations/personalized/").is_visible()
@@ -101,21 +107,21 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(watched):
     watched.page.click("[type=submit]")
     watched.page.wait_for_load_state("networkidle")
 
-    run, model = TrainingLog.objects.get(), ModelMetadata.objects.get()
-    epreuve = Epreuve.objects.first()
     for path, name in (
         ("/admin/", "admin-accueil"),
         ("/admin/core/user/", "admin-utilisateurs"),
         ("/admin/core/epreuve/", "admin-epreuves"),
-        (f"/admin/core/epreuve/{epreuve.pk}/change/", "admin-epreuve"),
+        (f"/admin/core/epreuve/{bank['epreuve']}/change/", "admin-epreuve"),
         ("/admin/recommender/traininglog/", "admin-entrainements"),
-        (f"/admin/recommender/traininglog/{run.pk}/change/", "admin-entrainement"),
+        (f"/admin/recommender/traininglog/{bank['traininglog']}/change/", "admin-entrainement"),
         ("/admin/recommender/modelmetadata/", "admin-modeles"),
-        (f"/admin/recommender/modelmetadata/{model.pk}/change/", "admin-modele"),
+        (f"/admin/recommender/modelmetadata/{bank['modelmetadata']}/change/", "admin-modele"),
     ):
         watched.open(path, name)
         assert watched.too_wide() == [], path
-    watched.open(f"/admin/recommender/traininglog/{run.pk}/change/", "admin-entrainement")
+    watched.open(
+        f"/admin/recommender/traininglog/{bank['traininglog']}/change/", "admin-entrainement"
+    )
     assert watched.page.locator("svg polyline").count() == 3
 
     assert watched.faults == []
