@@ -22,6 +22,7 @@ demo: setup  ## Tout voir : banque d'exemple, entraînement, dix recommandations
 	@$(demo) $(python) scripts/demo.py
 
 demo-run: setup  ## Servir la banque d'exemple de « make demo »
+	@test -e data/demo/db.sqlite3 || { echo "Il n'y a pas encore de banque d'exemple : lancez make demo."; exit 1; }
 	@$(demo) $(python) manage.py runserver
 
 run: setup  ## Servir la banque réglée dans .env
