@@ -17,9 +17,9 @@ def lock_seconds() -> int:
 
 
 def attempted_username(request: Any, credentials: dict[str, Any] | None = None) -> str:
-    """One account has one count of failures, however its name is written."""
+    """One account has one count of failures, however its name is written: see Users."""
     username = (credentials or request.POST).get("username") or ""
-    return str(username).casefold()[:255]
+    return str(username).lower()[:255]
 
 
 def client_address(request: Any) -> str | None:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -61,7 +62,8 @@ class Users(UserManager["User"]):
     """Usernames are matched without regard to case, at login as at creation."""
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(username__iexact=username)
+        """As the login lock counts, and by the unique index: `iexact` is UPPER, where ı is I."""
+        return self.alias(lower=Lower("username")).get(lower=(username or "").lower())
 
     def create_superuser(
         self,
@@ -75,6 +77,15 @@ class Users(UserManager["User"]):
 
 
 class User(AbstractUser):
+    # ASCII only: databases and Python agree on no other case, and nobody passes for another.
+    username = models.CharField(
+        "nom d'utilisateur",
+        max_length=150,
+        unique=True,
+        help_text="150 caractères au plus : lettres sans accent, chiffres et @ . + - _ seulement.",
+        validators=[ASCIIUsernameValidator()],
+        error_messages={"unique": "Ce nom d'utilisateur est déjà pris."},
+    )
     role = models.CharField("rôle", max_length=16, choices=Role, default=Role.ETUDIANT)
     matricule = models.CharField("matricule", max_length=32, unique=True, null=True, blank=True)
     filiere = models.ForeignKey(
@@ -98,6 +109,11 @@ class User(AbstractUser):
                 Lower("username"),
                 name="user_username_sans_casse",
                 violation_error_message="Ce nom d'utilisateur est déjà pris.",
+            ),
+            models.CheckConstraint(
+                condition=Q(username__regex=r"^[A-Za-z0-9_.@+-]+\Z"),
+                name="user_username_ascii",
+                violation_error_message="Un nom d'utilisateur s'écrit sans accent ni espace.",
             ),
             models.UniqueConstraint(
                 Lower("email"),

@@ -100,6 +100,20 @@ def test_the_sixth_try_is_429_even_with_the_right_password_and_in_other_case(any
     assert "15 minutes" in refused.json()["errors"][0]["detail"]
 
 
+@pytest.mark.parametrize("name", ["kofﬁ", "ſam", "ıda", "İda", "ｋoffi", "kóffi"])
+def test_a_name_that_only_looks_like_mine_finds_nobody(anyone, koffi, name):
+    for username in ("sam", "ida"):
+        UserFactory(username=username)
+    assert login(anyone, name).status_code == 401
+
+
+def test_a_letter_that_is_lowered_to_mine_counts_as_mine(anyone, koffi):
+    kelvin = "\N{KELVIN SIGN}offi"
+    assert login(anyone, kelvin).status_code == 200
+    statuses = [login(anyone, name, "faux").status_code for name in (kelvin, "koffi") * 3]
+    assert statuses == [401] * 5 + [429]
+
+
 def test_an_unknown_account_is_kept_out_in_the_same_words(anyone, awa):
     for name in ("awa", "personne"):
         for _ in range(5):

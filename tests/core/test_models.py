@@ -16,6 +16,10 @@ def test_createsuperuser_makes_an_administrator():
     ("make", "values"),
     [
         (UserFactory, {"username": "AWA"}),
+        (UserFactory, {"username": "kofﬁ"}),
+        (UserFactory, {"username": "hélène"}),
+        (UserFactory, {"username": "koffi\n"}),
+        (UserFactory, {"username": ""}),
         (UserFactory, {"email": "AWA@imsp.test"}),
         (UserFactory, {"is_staff": True}),
         (UserFactory, {"role": Role.ADMINISTRATEUR, "is_staff": False}),
