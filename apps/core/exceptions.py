@@ -20,6 +20,10 @@ class NotAPdf(APIException):
     default_detail = "Ce fichier n'est pas un PDF : envoyez le document au format PDF."
 
 
+class NotPublished(NotFound):
+    default_detail = "Cette épreuve n'existe pas ou n'est pas publiée."
+
+
 class MissingFile(NotFound):
     default_code = "fichier_absent"
     default_detail = "Cette épreuve n'a pas ce document."

@@ -4,8 +4,8 @@ from typing import Any, NoReturn
 
 from django.db.models import QuerySet
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
 
+from apps.core.exceptions import NotPublished
 from apps.core.services.files import Pdf, read_pdf
 
 
@@ -58,7 +58,7 @@ class PublishedField(IdField):
 
     def fail(self, key: str, **kwargs: Any) -> NoReturn:
         if key == "does_not_exist":
-            raise NotFound("Cette épreuve n'existe pas ou n'est pas publiée.")
+            raise NotPublished
         super().fail(key, **kwargs)
 
 

@@ -27,7 +27,7 @@ from rest_framework_simplejwt.views import (
 )
 
 from apps.core import filters, selectors
-from apps.core.exceptions import MissingFile
+from apps.core.exceptions import MissingFile, NotPublished
 from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
 from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
@@ -54,7 +54,7 @@ from apps.core.serializers import (
 )
 from apps.core.services.commentaires import edit_comment, post_comment, remove_comment
 from apps.core.services.epreuves import change_statut, deposit_epreuve, edit_epreuve
-from apps.core.services.evaluations import rate_epreuve, withdraw_evaluation
+from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.files import (
     DOCUMENTS,
     Link,
@@ -70,6 +70,12 @@ from apps.core.throttles import WriteThrottle
 def me(request: Request) -> User:
     """Whoever is signed in: permissions let nobody else come so far."""
     return cast(User, request.user)
+
+
+def refuse_unpublished(epreuve: Epreuve) -> None:
+    """What was said of an épreuve may be taken back once it is archived, not reworded."""
+    if epreuve.statut != Statut.PUBLIEE:
+        raise NotPublished
 
 
 @extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR}))
@@ -317,13 +323,10 @@ class EvaluationViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evalu
     def partial_update(self, request: Request, pk: int) -> Response:
         """Changer mes notes."""
         mine = self.get_object()
+        refuse_unpublished(mine.epreuve)
         form = EvaluationEditSerializer(mine, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        notes = {name: getattr(mine, name) for name in ("note_difficulte", "note_pertinence")}
-        evaluation, _ = rate_epreuve(
-            user=me(request), epreuve=mine.epreuve, **(notes | form.validated_data)
-        )
-        return Response(self.get_serializer(evaluation).data)
+        return Response(self.get_serializer(change_notes(mine, **form.validated_data)).data)
 
     def destroy(self, request: Request, pk: int) -> Response:
         """Retirer mon évaluation."""
@@ -367,6 +370,7 @@ class CommentaireViewSet(viewsets.GenericViewSet[Commentaire]):
     def partial_update(self, request: Request, pk: int) -> Response:
         """Corriger mon commentaire."""
         mine = self.get_object()
+        refuse_unpublished(mine.epreuve)
         form = CommentaireEditSerializer(mine, data=request.data)
         form.is_valid(raise_exception=True)
         edit_comment(mine, **form.validated_data)
@@ -378,4 +382,5 @@ class CommentaireViewSet(viewsets.GenericViewSet[Commentaire]):
         return Response(status=204)
 
     def shown(self, commentaire: Commentaire) -> dict[str, Any]:
-        return dict(self.get_serializer(self.get_queryset().get(pk=commentaire.pk)).data)
+        fresh = generics.get_object_or_404(self.get_queryset(), pk=commentaire.pk)
+        return dict(self.get_serializer(fresh).data)

@@ -141,6 +141,15 @@ def test_the_author_corrects_the_words_only(api, awa):
     assert (after.epreuve, after.statut, after.auteur) == (mine.epreuve, "visible", awa)
 
 
+def test_under_what_is_archived_since_one_deletes_but_does_not_correct(api, awa):
+    mine = CommentaireFactory(auteur=awa, epreuve__statut=Statut.ARCHIVEE)
+    refused = api(awa).patch(f"{URL}{mine.pk}/", {"contenu": "Autre chose"})
+    assert refused.status_code == 404
+    mine.refresh_from_db()
+    assert mine.contenu != "Autre chose"
+    assert api(awa).delete(f"{URL}{mine.pk}/").status_code == 204
+
+
 def test_correcting_does_not_show_again_what_a_moderator_hides_meanwhile(awa):
     mine = CommentaireFactory(auteur=awa)
     read_before = Commentaire.objects.get(pk=mine.pk)

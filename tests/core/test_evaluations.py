@@ -1,8 +1,10 @@
 import pytest
 from django.db import connection
+from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 
 from apps.core.models import Epreuve, Evaluation, Interaction, Statut
+from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from tests.factories import EpreuveFactory, EvaluationFactory
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +60,36 @@ def test_counters_follow_create_replace_change_and_withdrawal(api, awa, koffi):
     assert api(awa).delete(f"{URL}{mine}/").status_code == 204
     assert counters(epreuve) == (1, 1, 2)
     assert api(awa).delete(f"{URL}{mine}/").status_code == 404
+
+
+def test_two_changes_at_once_keep_the_note_of_each(awa):
+    epreuve = EpreuveFactory()
+    rate_epreuve(user=awa, epreuve=epreuve, note_difficulte=1, note_pertinence=1)
+    one, other = (Evaluation.objects.get() for _ in range(2))
+    change_notes(one, note_difficulte=5)
+    both = change_notes(other, note_pertinence=4)
+    assert (both.note_difficulte, both.note_pertinence) == (5, 4)
+    assert counters(epreuve) == (1, 5, 4)
+
+
+def test_what_is_withdrawn_meanwhile_is_not_changed(awa):
+    notes = {"note_difficulte": 1, "note_pertinence": 1}
+    mine, _ = rate_epreuve(user=awa, epreuve=EpreuveFactory(), **notes)
+    withdraw_evaluation(Evaluation.objects.get())
+    with pytest.raises(Http404):
+        change_notes(mine, note_difficulte=5)
+    assert not Evaluation.objects.exists()
+
+
+def test_what_is_archived_since_is_withdrawn_but_not_changed(api, awa):
+    epreuve = EpreuveFactory()
+    mine = rate(api(awa), epreuve).json()["id"]
+    Epreuve.objects.update(statut=Statut.ARCHIVEE)
+    refused = api(awa).patch(f"{URL}{mine}/", {"note_difficulte": 1})
+    assert refused.status_code == 404
+    assert "publiée" in refused.json()["errors"][0]["detail"]
+    assert counters(epreuve) == (1, 4, 5)
+    assert api(awa).delete(f"{URL}{mine}/").status_code == 204
 
 
 def test_only_mine_are_listed_newest_first(api, awa, koffi):

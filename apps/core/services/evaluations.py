@@ -1,5 +1,6 @@
 from django.db import transaction
 from django.db.models import F
+from django.shortcuts import get_object_or_404
 
 from apps.core.models import Epreuve, Evaluation, TypeInteraction, User
 from apps.core.services.interactions import record_interaction
@@ -20,6 +21,15 @@ def rate_epreuve(
     _move_counters(epreuve.pk, before, evaluation)
     record_interaction(user=user, epreuve=epreuve, type_interaction=TypeInteraction.EVALUATION)
     return evaluation, created
+
+
+@transaction.atomic
+def change_notes(evaluation: Evaluation, **notes: int) -> Evaluation:
+    """Only those given: a request beside this one may be changing, or withdrawing, the rest."""
+    _lock(evaluation.epreuve_id)
+    now = get_object_or_404(Evaluation.objects.select_related("user", "epreuve"), pk=evaluation.pk)
+    both = {"note_difficulte": now.note_difficulte, "note_pertinence": now.note_pertinence} | notes
+    return rate_epreuve(user=now.user, epreuve=now.epreuve, **both)[0]
 
 
 @transaction.atomic
