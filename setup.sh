@@ -33,9 +33,9 @@ has_pip() { venv/bin/python -m pip --version >/dev/null 2>&1; }
 
 # Without a terminal there is nobody to watch the downloads.
 pip() {
-    local quiet=--quiet
-    [ -t 1 ] && quiet=--progress-bar=on
-    venv/bin/python -m pip --disable-pip-version-check "$quiet" "$@"
+    local quiet=(--quiet)
+    [ -t 1 ] && quiet=()
+    venv/bin/python -m pip --disable-pip-version-check ${quiet[@]+"${quiet[@]}"} "$@"
 }
 
 # The version the project is tested with comes first; a name may exist and not run (pyenv).
@@ -61,6 +61,10 @@ torch_pin() { grep -E '^torch==' requirements/base.txt; }
 
 # --no-deps: the rest of torch's needs comes with the other requirements, from the usual index.
 install_torch_from() {
+    case $1 in
+    *://*) ;;
+    *) [ -e "$1" ] || give_up "TORCH_INDEX_URL=$1 n'existe pas ; donnez une adresse d'index, un dossier de wheels ou un fichier .whl." ;;
+    esac
     say "PyTorch est pris dans $1."
     case $1 in
     *://*) pip install --no-deps --index-url "$1" "$(torch_pin)" ;;
@@ -99,7 +103,7 @@ install_requirements() {
 }
 
 secret() { venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(50))'; }
-value_of() { sed -n "s/^$1=//p" .env | tail -n 1; }
+value_of() { tr -d '\r' <.env | sed -n "s/^$1=//p" | tail -n 1; }
 
 # Replaces the line of the variable where it stands, or adds it; keeps every other line.
 put() (

@@ -1,6 +1,7 @@
 """Typed readers of the environment that name the variable they could not use."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,23 @@ class SettingRefused(ImproperlyConfigured):
     """A value of the environment that nothing should start with."""
 
 
+_DOTENV_LINE = re.compile(r"\s*(#.*|(export )?[A-Za-z_][A-Za-z0-9_]*=.*)?")
+
+
 def read_dotenv(path: Path = DOTENV) -> None:
-    """Variables already in the environment win over the file."""
-    if path.is_file():
-        environ.Env.read_env(path, encoding="utf-8")
+    """Variables already in the environment win over the file; a line without sense is refused."""
+    if not path.is_file():
+        return
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise SettingRefused(f"{path} n'est pas en UTF-8 : enregistrez-le en UTF-8.") from None
+    for number, line in enumerate(lines, start=1):
+        if not _DOTENV_LINE.fullmatch(line):
+            raise SettingRefused(
+                f"{path}, ligne {number} : écrivez NOM=valeur, sans espace autour du signe égal."
+            )
+    environ.Env.read_env(path, encoding="utf-8-sig")
 
 
 def text(name: str, default: str | None = None) -> str:
@@ -28,7 +42,10 @@ def text(name: str, default: str | None = None) -> str:
     if value:
         return value
     if default is None:
-        raise SettingRefused(f"La variable d'environnement {name} est requise.")
+        raise SettingRefused(
+            f"La variable d'environnement {name} est requise : ./setup.sh écrit un .env complet, "
+            "quand il n'y en a pas."
+        )
     return default
 
 
@@ -54,6 +71,24 @@ def boolean(name: str, default: bool) -> bool:
 
 def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def matching(name: str, default: str, pattern: str, expected: str) -> str:
+    value = text(name, default)
+    if not re.fullmatch(pattern, value):
+        raise SettingRefused(f"{name} vaut « {value} » : donnez {expected}.")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    pattern = "[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)"
+    return matching(name, default, pattern, "un débit comme 600/min")
+
+
+def url(name: str, *schemes: str) -> str:
+    """Empty where the variable is."""
+    expected = "une adresse qui commence par " + " ou ".join(f"{scheme}://" for scheme in schemes)
+    return matching(name, "", rf"(({'|'.join(schemes)})://\S+)?", expected)
 
 
 def path(name: str, default: Path) -> Path:

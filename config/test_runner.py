@@ -1,4 +1,5 @@
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ class PytestRunner:
         parser.add_argument("--failfast", action="store_true", help="S'arrêter au premier échec.")
 
     def run_tests(self, test_labels: list[str], **kwargs: Any) -> int:
-        argv = list(test_labels)
+        argv = [_as_path(label) for label in test_labels]
         if self.verbosity == 0:
             argv.append("--quiet")
         elif self.verbosity > 1:
@@ -25,3 +26,9 @@ class PytestRunner:
         if self.failfast:
             argv.append("--exitfirst")
         return int(pytest.main(argv))
+
+
+def _as_path(label: str) -> str:
+    """Django's own form, `tests.core.test_models`, names a file or a folder too."""
+    folder = Path(*label.split("."))
+    return next((str(path) for path in (folder.with_suffix(".py"), folder) if path.exists()), label)

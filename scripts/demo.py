@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Ce que fait « make demo » : une banque d'exemple, un modèle, dix recommandations."""
 
+import fcntl
 import json
 import os
 import resource
@@ -50,6 +51,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two at once would pull the bank from under each other."""
+    with (FOLDER / "verrou").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StepFailed("une autre « make demo » est en cours ; attendez sa fin.") from None
+        yield
 
 
 @contextmanager
@@ -134,7 +146,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def demo() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
     title("1/4 Banque d'exemple, dans data/demo/")
     manage("migrate", "--verbosity", "0")
     manage("generate_data", "--reset")
@@ -162,8 +173,10 @@ def main() -> None:
     # `finally` must run for a polite end too, or the server would outlive us.
     signal.signal(signal.SIGTERM, _end)
     os.chdir(ROOT)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        demo()
+        with alone():
+            demo()
     except StepFailed as failure:
         sys.exit(f"\nDémonstration arrêtée : {failure}")
     except KeyboardInterrupt:

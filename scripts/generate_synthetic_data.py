@@ -17,8 +17,8 @@ from apps.recommender.ml.synthetic import KINDS, Bank, ImpossibleBank  # noqa: E
 
 DESCRIPTION = """\
 Écrit en CSV les données que `manage.py generate_data` met en base : même générateur, même graine,
-mêmes données. Trois fichiers : etudiants.csv, epreuves.csv et interactions.csv, que `manage.py
-import_interactions` relit tels quels."""
+mêmes données. Trois fichiers : interactions.csv et epreuves.csv, que `manage.py
+import_interactions` relit tels quels, et etudiants.csv, qui dit qui sont ces personnes."""
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 from config import env
 
 ROOT = Path(__file__).parent.parent
-READ = re.compile(r'env\.(?:text|integer|boolean|words|path)\(\s*"([A-Z_]+)"')
+READ = re.compile(r'env\.(?:text|integer|boolean|words|path|matching|rate|url)\(\s*"([A-Z_]+)"')
 DECLARED = re.compile(r"^([A-Z_]+)=", re.MULTILINE)
 
 
@@ -117,6 +117,44 @@ def test_the_environment_wins_over_dotenv_even_when_empty(
     assert env.text("A_NAME", "default") == "default"
     assert env.text("ANOTHER_NAME") == "file"
     assert env.text("A_THIRD") == "$ecret=éà#1"
+
+
+@pytest.mark.parametrize("raw", ["abc", "100", "5/fortnight", "0/min", "-1/min"])
+def test_a_rate_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    with pytest.raises(env.SettingRefused, match="A_NAME vaut"):
+        env.rate("A_NAME", "1/min")
+
+
+@pytest.mark.parametrize("raw", ["foo", "http://x", "redis://"])
+def test_an_address_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    with pytest.raises(env.SettingRefused, match="A_NAME vaut"):
+        env.url("A_NAME", "redis", "rediss")
+
+
+@pytest.mark.parametrize("line", ["DB_HOST = x", "DB_HOST", "un mot"])
+def test_a_line_of_dotenv_without_sense_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"# ok\n{line}\n", encoding="utf-8")
+    with pytest.raises(env.SettingRefused, match="ligne 2"):
+        env.read_dotenv(dotenv)
+
+
+def test_a_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes("A=é\n".encode("latin-1"))
+    with pytest.raises(env.SettingRefused, match="UTF-8"):
+        env.read_dotenv(dotenv)
+
+
+def test_a_dotenv_saved_by_windows_is_read(monkeypatch, tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes("\ufeffA_NAME=file\r\n".encode())
+    monkeypatch.setenv("A_NAME", "")
+    monkeypatch.delenv("A_NAME")
+    env.read_dotenv(dotenv)
+    assert env.text("A_NAME") == "file"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ def test_labels_reach_pytest_with_the_testing_settings(tmp_path: Path) -> None:
     assert "2 passed" in ran.stdout
 
 
+def test_dotted_labels_name_files_as_django_s_do() -> None:
+    ran = manage_test("tests.core.test_popularity")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_a_failure_is_an_exit_code(tmp_path: Path) -> None:
     ran = manage_test(_write(tmp_path, "def test_a(): assert False\ndef test_b(): pass\n"))
     assert ran.returncode == 1

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# A model that could not be loaded is tried again: its folder may have been restored.
+RETRY_SECONDS = 30
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -42,6 +45,7 @@ class Serving:
 class _State:
     serving: Serving = Serving()
     checked_at: float = float("-inf")
+    tried_at: float = float("-inf")
     content: tuple[int, ContentIndex] | None = None
 
 
@@ -69,9 +73,14 @@ def _refresh() -> None:
     ).first()
     if row is None:
         _state.serving = Serving()
-    elif row[0] != _state.serving.wanted:
+    elif row[0] != _state.serving.wanted or (_state.serving.degraded and _may_retry()):
+        _state.tried_at = time.monotonic()
         _state.serving = Serving(wanted=row[0], predictor=_load(*row) or _state.serving.predictor)
     _state.checked_at = time.monotonic()
+
+
+def _may_retry() -> bool:
+    return time.monotonic() - _state.tried_at > RETRY_SECONDS
 
 
 def _load(version: str, chemin: str, sha256: str) -> Predictor | None:
@@ -106,4 +115,5 @@ def content_index(*, knowing: int) -> ContentIndex:
 
 def reset() -> None:
     """Forget everything, as a new process would."""
-    _state.serving, _state.checked_at, _state.content = Serving(), float("-inf"), None
+    global _state
+    _state = _State()

@@ -1,7 +1,14 @@
+import datetime as dt
+import os
+import socket
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+# A run that said nothing for that long is dead, wherever it ran.
+DEAD_AFTER = dt.timedelta(minutes=15)
 
 
 class StatutEntrainement(models.TextChoices):
@@ -67,6 +74,24 @@ class TrainingLog(models.Model):
 
     def __str__(self) -> str:
         return f"Entraînement {self.pk} — {self.get_statut_display()}"
+
+    @property
+    def is_dead(self) -> bool:
+        """In progress by its row alone: its process is gone, or was silent for too long."""
+        if self.statut != StatutEntrainement.EN_COURS:
+            return False
+        silent = timezone.now() - self.battement > DEAD_AFTER
+        return silent or (self.hote == socket.gethostname() and not _is_alive(self.pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class ModelMetadata(models.Model):

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from apps.core.models import Contexte, Epreuve, Evaluation, Interaction, Matiere, Statut, User
+from apps.core.services import imports
 from apps.recommender.services.catalogue import catalogue_generation
 from tests.factories import EpreuveFactory, EvaluationFactory
 
@@ -91,8 +93,15 @@ def test_lines_that_name_nobody_are_refused_by_number_and_the_rest_goes_in(write
 
 
 def test_a_date_to_come_is_refused(write, capsys):
-    out = run(capsys, write("user_id,item_id,date\n1,2,2999-01-01\n"), "--create-missing")
+    log = "user_id,item_id,date\n1,2,2999-01-01\n1,2,2024-01-01\n"
+    out = run(capsys, write(log), "--create-missing")
     assert "ligne 2 refusée : date à venir" in out
+    assert "1 importées" in out
+
+
+def test_a_log_of_which_nothing_can_be_used_is_a_failure(write, capsys):
+    with pytest.raises(CommandError, match="Aucune ligne"):
+        run(capsys, write(LOG))
 
 
 @pytest.mark.parametrize(
@@ -202,3 +211,63 @@ def test_the_real_movielens_catalogue_comes_in(tmp_path, capsys):
     out = run(capsys, str(path), "--epreuves", str(REAL / "ml-100k.item"), "--create-missing")
     assert "500 lues, 500 importées" in out
     assert Epreuve.objects.count() == 1682
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user_id,item_id,date\n1,2,0001-01-01\n", "ligne 2 : date « 0001-01-01 »"),
+        ("user_id,item_id,date\n1,2,9999-12-31T23:59:59-12:00\n", "illisible"),
+        ("user_id,user_id,item_id,date\n1,1,2,2024-01-01\n", "plusieurs colonnes « user_id »"),
+    ],
+)
+def test_dates_and_headers_that_make_no_sense_are_named(write, capsys, text, message):
+    with pytest.raises(CommandError, match=message):
+        run(capsys, write(text), "--create-missing")
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("option", ["--user-column", "--date-column", "--type-column"])
+def test_a_named_column_must_be_there(write, capsys, option):
+    with pytest.raises(CommandError, match="pas de colonne"):
+        run(capsys, write(LOG), f"{option}=absente", "--create-missing")
+
+
+@pytest.mark.parametrize("option", ["--titre-column", "--annee-column", "--matiere-column"])
+def test_a_named_column_of_the_catalogue_must_be_there(write, capsys, option):
+    files = (write(LOG), "--epreuves", write(CATALOGUE, "c.item"))
+    with pytest.raises(CommandError, match="pas de colonne"):
+        run(capsys, *files, f"{option}=absente", "--create-missing")
+    assert not Epreuve.objects.exists()
+
+
+def test_nobody_is_created_for_a_date_to_come(write, capsys):
+    log = "user_id,item_id,date\na,1,2999-01-01\n"
+    with pytest.raises(CommandError, match="Aucune ligne"):
+        run(capsys, write(log), "--create-missing")
+    assert not User.objects.exists()
+    assert not Epreuve.objects.exists()
+
+
+def test_subjects_that_read_alike_stay_apart(write, capsys):
+    catalogue = "item_id,titre,matiere\nA1,Un,C++\nB2,Deux,C#\nC3,Trois,数学\n"
+    run(capsys, write(LOG), "--create-missing", "--epreuves", write(catalogue, "c.csv"))
+    assert dict(Matiere.objects.values_list("nom", "code")) == {
+        "C++": "C-2",
+        "C#": "C",
+        "数学": "X",
+    }
+
+
+def test_a_file_is_read_before_the_database_is_held(write, monkeypatch):
+    held = []
+    real = imports.read_events
+
+    def spy(*args):
+        held.append(connection.in_atomic_block and len(connection.savepoint_ids))
+        return real(*args)
+
+    monkeypatch.setattr(imports, "read_events", spy)
+    before = len(connection.savepoint_ids)
+    call_command("import_interactions", write(LOG), "--create-missing", verbosity=0)
+    assert held == [before]

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -78,6 +79,15 @@ def test_cuda_without_a_device_is_one_clear_sentence(bank):
         call_command("train_model", "--device=cuda", verbosity=0)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell that ran us in the background had us ignore SIGINT, and so would our children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path):
     database = tmp_path / "db.sqlite3"
     env = os.environ | {

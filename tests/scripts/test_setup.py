@@ -136,6 +136,43 @@ def test_an_interrupted_run_is_repaired_by_the_next(installed: Path, setup: Setu
     assert (setup().returncode, setup().stdout) == (0, "")
 
 
+def test_it_installs_in_a_terminal_too(installed: Path) -> None:
+    (installed / "venv" / ".installe-development").unlink()
+    terminal, slave = os.openpty()
+    with subprocess.Popen(
+        ["bash", "setup.sh"],
+        cwd=installed,
+        env=os.environ | NO_REGISTRY | {"PYTHON": sys.executable},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    ) as run:
+        os.close(slave)
+        shown = _read_to_the_end(terminal)
+    os.close(terminal)
+    assert run.returncode == 0, shown
+
+
+def _read_to_the_end(terminal: int) -> str:
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # Linux's way to say that the other side closed
+            part = b""
+        if not part:
+            return shown.decode()
+        shown += part
+
+
+def test_a_folder_of_wheels_that_is_not_there_is_one_sentence(
+    installed: Path, setup: Setup, without_torch: None
+) -> None:
+    ran = setup(TORCH_INDEX_URL="/nulle/part")
+    assert ran.returncode == 1
+    assert "/nulle/part n'existe pas" in ran.stderr
+
+
 def test_a_changed_requirement_is_installed(installed: Path, setup: Setup) -> None:
     development = installed / "requirements" / "development.txt"
     development.write_text("-r base.txt\n# Une ligne de plus.\n")

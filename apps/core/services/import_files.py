@@ -48,7 +48,7 @@ class ImportOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     line: int
     user: str
@@ -104,6 +104,8 @@ class Table:
         self.kind = dict(zip(names, kinds, strict=True))
         self.index = {role: at for role in ALIASES if (at := self._find(role, names, columns)) >= 0}
         self.names = names
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise MalformedFile(f"{path} a plusieurs colonnes « {repeated} ».")
 
     def _next(self) -> list[str] | None:
         try:
@@ -114,18 +116,20 @@ class Table:
             ) from None
 
     def _find(self, role: str, names: tuple[str, ...], columns: Mapping[str, str]) -> int:
-        wanted = columns.get(role)
-        if wanted is None:
-            return next((names.index(alias) for alias in ALIASES[role] if alias in names), -1)
-        return names.index(wanted) if wanted in names else -1
+        candidates = (columns.get(role), *ALIASES[role])
+        return next((names.index(name) for name in candidates if name in names), -1)
 
-    def require(self, *roles: str) -> None:
+    def require(self, *roles: str, columns: Mapping[str, str]) -> None:
+        """These roles must have a column, and one that was named must be there."""
         for role in roles:
-            if role not in self.index:
+            if role not in self.index or columns.get(role, self.name_of(role)) not in self.names:
                 raise MalformedFile(
                     f"{self.path} n'a pas de colonne pour « {role} » parmi : "
                     f"{', '.join(self.names)}. Nommez-la avec --{role}-column."
                 )
+
+    def name_of(self, role: str) -> str:
+        return self.names[self.index[role]] if role in self.index else ""
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (line number, role -> value); stop at the first line of another width."""
@@ -146,9 +150,8 @@ class Table:
 def read_events(path: Path, options: ImportOptions) -> list[Event]:
     """Every line of the log, or MalformedFile with the numbers of the lines that make no sense."""
     table = Table(path, options.columns)
-    table.require("user", "epreuve", "date")
-    if "type" in options.columns:
-        table.require("type")
+    named = {"type"} & options.columns.keys()
+    table.require("user", "epreuve", "date", *named, columns=options.columns)
     events, faults = [], []
     for line, row in table.rows():
         try:
@@ -192,32 +195,33 @@ def _notes(row: dict[str, str]) -> tuple[int, int]:
 
 
 def parse_date(text: str) -> dt.datetime:
-    """Epoch seconds or ISO 8601; a date without zone is read in the bank's own."""
+    """Epoch seconds or ISO 8601, from 1970 on; a date without zone is read in the bank's own."""
     try:
         if text.replace(".", "", 1).isdigit():
             return dt.datetime.fromtimestamp(float(text), dt.UTC)
         parsed = dt.datetime.fromisoformat(text)
+        aware = parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+        in_utc = aware.astimezone(dt.UTC)
     except (ValueError, OverflowError, OSError):
-        raise ValueError(
-            f"date « {text} » illisible (secondes Unix ou AAAA-MM-JJTHH:MM:SS)"
-        ) from None
-    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+        in_utc = dt.datetime.min.replace(tzinfo=dt.UTC)
+    if in_utc.year < 1970:
+        raise ValueError(f"date « {text} » illisible (secondes Unix ou AAAA-MM-JJTHH:MM:SS)")
+    return in_utc
 
 
 def read_catalogue(path: Path, options: ImportOptions) -> dict[str, CatalogueEntry]:
     table = Table(path, options.columns)
-    table.require("epreuve", "titre")
-    several_subjects = table.kind.get(_name_of(table, "matiere"), "") == "token_seq"
+    named = {"annee", "matiere"} & options.columns.keys()
+    # The log and the catalogue may call the épreuve differently: its option is for either.
+    table.require("epreuve", columns={})
+    table.require("titre", *named, columns=options.columns)
+    several_subjects = table.kind.get(table.name_of("matiere"), "") == "token_seq"
     catalogue = {}
     for line, row in table.rows():
         if not row["epreuve"]:
             raise MalformedFile(f"{path}, ligne {line} : « epreuve » est vide.")
         catalogue[row["epreuve"]] = _entry(path, line, row, several_subjects)
     return catalogue
-
-
-def _name_of(table: Table, role: str) -> str:
-    return table.names[table.index[role]] if role in table.index else ""
 
 
 def _entry(path: Path, line: int, row: dict[str, str], several: bool) -> CatalogueEntry:

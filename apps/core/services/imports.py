@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +63,6 @@ class ImportReport:
     evaluations: int = 0
 
 
-@transaction.atomic
 def import_interactions(
     path: Path,
     *,
@@ -72,24 +72,48 @@ def import_interactions(
     now: dt.datetime | None = None,
 ) -> ImportReport:
     """Write the log in one transaction; lines that name nobody are refused, the rest goes in."""
+    # Read before the transaction: SQLite has one writer, and would keep everyone else waiting.
     events = read_events(path, options)
     catalogue = read_catalogue(catalogue_path, options) if catalogue_path else {}
     report = ImportReport(read=len(events))
+    past = _past(events, now or timezone.now(), report)
+    with transaction.atomic():
+        _write(past, catalogue, options, report, on_progress)
+        if options.dry_run:
+            transaction.set_rollback(True)
+    report.refused.sort()
+    return report
 
+
+def _write(
+    events: list[Event],
+    catalogue: dict[str, CatalogueEntry],
+    options: ImportOptions,
+    report: ImportReport,
+    on_progress: Progress,
+) -> None:
     users = _users(events, options, report)
     epreuves = _epreuves(events, catalogue, options, report)
-    accepted = _accept(events, users, epreuves, now or timezone.now(), report)
-    rows = _fold(accepted, users, epreuves, report)
-    for start in range(0, len(rows), BATCH):
-        Interaction.objects.bulk_create(rows[start : start + BATCH])
-        on_progress(min(start + BATCH, len(rows)), len(rows))
-    _move_counters(rows)
+    accepted = _known(events, users, epreuves, report)
+    kept = _fold(accepted, users, epreuves, report)
+    for start in range(0, len(kept), BATCH):
+        batch = kept[start : start + BATCH]
+        Interaction.objects.bulk_create([_interaction(one, users, epreuves) for one in batch])
+        on_progress(start + len(batch), len(kept))
+    _move_counters(kept, epreuves)
     _evaluate(accepted, users, epreuves, report)
     if report.epreuves_created:
         catalogue_changed.send(sender=Epreuve)
-    if options.dry_run:
-        transaction.set_rollback(True)
-    return report
+
+
+def _past(events: list[Event], now: dt.datetime, report: ImportReport) -> list[Event]:
+    """Refuse the dates to come, before anybody is created for them."""
+    report.refused += [
+        (event.line, f"date à venir : {event.date:%Y-%m-%d %H:%M}")
+        for event in events
+        if event.date > now
+    ]
+    return [event for event in events if event.date <= now]
 
 
 def _users(events: list[Event], options: ImportOptions, report: ImportReport) -> dict[str, int]:
@@ -171,77 +195,80 @@ def _new_epreuves(
 
 
 def _nomenclature(model: type[Row], names: set[str]) -> dict[str, Row]:
-    """Find each name as a code or a name of the bank, or add it."""
+    """Find each name as a code or a name of the bank, or add it under a free code."""
     found = {}
     for name in sorted(names):
-        code = slugify(name).upper()[:32] or "AUTRE"
         row = model.objects.filter(models.Q(code__iexact=name) | models.Q(nom__iexact=name)).first()
-        found[name] = row or model.objects.get_or_create(code=code, defaults={"nom": name})[0]
+        found[name] = row or model.objects.create(code=_free_code(model, name), nom=name)
     return found
 
 
-def _accept(
-    events: list[Event],
-    users: dict[str, int],
-    epreuves: dict[str, int],
-    now: dt.datetime,
-    report: ImportReport,
+def _free_code(model: type[Row], name: str) -> str:
+    """`C++` and `C#` both read C: the second becomes C-2."""
+    base = slugify(name).upper()[:28] or "X"
+    taken = set(model.objects.filter(code__istartswith=base).values_list("code", flat=True))
+    codes = (base if n == 1 else f"{base}-{n}" for n in count(1))
+    return next(code for code in codes if code not in taken)
+
+
+def _known(
+    events: list[Event], users: dict[str, int], epreuves: dict[str, int], report: ImportReport
 ) -> list[Event]:
-    accepted = []
+    known = []
     for event in events:
         if event.user.casefold() not in users:
             reason = f"utilisateur « {event.user} » inconnu (--create-missing le crée)"
         elif event.epreuve not in epreuves:
             reason = f"épreuve « {event.epreuve} » inconnue (--create-missing la crée)"
-        elif event.date > now:
-            reason = f"date à venir : {event.date:%Y-%m-%d %H:%M}"
         else:
-            accepted.append(event)
+            known.append(event)
             continue
         report.refused.append((event.line, reason))
-    return accepted
+    return known
 
 
 def _fold(
     events: list[Event], users: dict[str, int], epreuves: dict[str, int], report: ImportReport
-) -> list[Interaction]:
-    """One row per (user, épreuve, type, window), in the log as in the bank."""
+) -> list[Event]:
+    """One event per (user, épreuve, type, window), in the log as in the bank."""
     windows = [event.fenetre for event in events] or [0]
     taken = set(
         Interaction.objects.filter(fenetre__range=(min(windows), max(windows))).values_list(
             "user_id", "epreuve_id", "type_interaction", "fenetre"
         )
     )
-    rows = []
+    kept = []
     for event in sorted(events, key=lambda event: (event.date, event.line)):
-        user, epreuve = users[event.user.casefold()], epreuves[event.epreuve]
-        key = (user, epreuve, event.type_interaction, event.fenetre)
+        pair = users[event.user.casefold()], epreuves[event.epreuve]
+        key = (*pair, event.type_interaction, event.fenetre)
         if key in taken:
             report.folded += 1
             continue
         taken.add(key)
-        rows.append(
-            Interaction(
-                user_id=user,
-                epreuve_id=epreuve,
-                type_interaction=event.type_interaction,
-                contexte=Contexte.IMPORT,
-                date=event.date,
-                fenetre=event.fenetre,
-            )
-        )
-    report.imported = len(rows)
-    return rows
+        kept.append(event)
+    report.imported = len(kept)
+    return kept
 
 
-def _move_counters(rows: list[Interaction]) -> None:
-    moves = Counter(
-        (row.epreuve_id, COUNTERS[TypeInteraction(row.type_interaction)])
-        for row in rows
-        if row.type_interaction in COUNTERS
+def _interaction(event: Event, users: dict[str, int], epreuves: dict[str, int]) -> Interaction:
+    return Interaction(
+        user_id=users[event.user.casefold()],
+        epreuve_id=epreuves[event.epreuve],
+        type_interaction=event.type_interaction,
+        contexte=Contexte.IMPORT,
+        date=event.date,
+        fenetre=event.fenetre,
     )
-    for (epreuve, counter), count in moves.items():
-        Epreuve.objects.filter(pk=epreuve).update(**{counter: F(counter) + count})
+
+
+def _move_counters(events: list[Event], epreuves: dict[str, int]) -> None:
+    moves = Counter(
+        (epreuves[event.epreuve], COUNTERS[TypeInteraction(event.type_interaction)])
+        for event in events
+        if event.type_interaction in COUNTERS
+    )
+    for (epreuve, counter), number in moves.items():
+        Epreuve.objects.filter(pk=epreuve).update(**{counter: F(counter) + number})
 
 
 def _evaluate(

@@ -17,7 +17,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Lower
 
@@ -33,6 +33,7 @@ from apps.core.models import (
     User,
     fenetre_of,
 )
+from apps.core.services.counters import recount
 from apps.core.signals import catalogue_changed
 from apps.recommender.ml import synthetic
 from apps.recommender.ml.curriculum import FILIERES, MATIERES
@@ -124,7 +125,13 @@ def _make_room(bank: Bank, *, reset: bool, beside_real: bool) -> None:
     if not reset:
         _refuse_filled(demo_people.count(), demo_epreuves.count())
     _delete_epreuves(demo_epreuves)
+    touched = list(
+        Epreuve.objects.filter(
+            Q(interactions__user__in=demo_people) | Q(evaluations__user__in=demo_people)
+        ).values_list("pk", flat=True)
+    )
     demo_people.delete()
+    recount(Epreuve.objects.filter(pk__in=touched))
     _refuse_taken_names(bank)
 
 
@@ -133,7 +140,8 @@ def _refuse_real(n_people: int, n_epreuves: int) -> None:
         raise DemoBankRefused(
             f"La banque contient des données réelles (comptes : {n_people}, épreuves : "
             f"{n_epreuves}). Choisissez une base vide (SQLITE_PATH ou DB_NAME), ou ajoutez --reset "
-            "--force : seule la démonstration sera remplacée, tout le reste sera gardé."
+            "--force : seule la démonstration sera remplacée, avec ce que ses comptes ont fait et "
+            "ce qui a été dit de ses épreuves ; tout le reste sera gardé."
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models import Q
 
 from apps.core.models import Epreuve, User
 from apps.core.selectors import most_popular, popularity
@@ -90,10 +91,10 @@ def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
         ranking, cached = _candidates(
             f"similar:{epreuve.pk}", predictor, lambda: predictor.similar_items(epreuve.pk)
         )
-        chosen.add(NCF, ranking)
+        chosen.add(NCF, _alike(ranking))
     if chosen.wanting:
         index = model_store.content_index(knowing=epreuve.pk)
-        chosen.add(CONTENU, _ranking(*index.similar(epreuve.pk)))
+        chosen.add(CONTENU, _alike(_ranking(*index.similar(epreuve.pk))))
         cached = False
     return chosen.answer(serving.version, cached=cached)
 
@@ -132,7 +133,8 @@ class _Chosen:
             return
         popular = _popular_ids()
         if user.filiere_id and user.niveau:
-            alike = self.allowed.filter(filiere=user.filiere_id, niveau=user.niveau)
+            theirs_or_common = Q(filiere=user.filiere_id) | Q(filiere=None)
+            alike = self.allowed.filter(theirs_or_common, niveau=user.niveau)
             theirs = set(alike.values_list("pk", flat=True))
             self.add(PROFIL, _by_rank([pk for pk in popular if pk in theirs]))
         self.add(POPULAIRES, _by_rank(popular))
@@ -149,6 +151,11 @@ class _Chosen:
             for rang, (pk, (score, source)) in enumerate(still_there, start=1)
         ]
         return Answer(recommendations, version, cached)
+
+
+def _alike(ranking: Ranking) -> Ranking:
+    """Without those that have nothing in common: they would only fill the page."""
+    return [(pk, score) for pk, score in ranking if score > 0]
 
 
 def _popular_ids() -> list[int]:

@@ -30,7 +30,7 @@ def status() -> dict[str, Any]:
     """What this process serves; the figures are those of the model that really answers."""
     serving = model_store.active_model()
     row = ModelMetadata.objects.filter(version=serving.version).first() if serving.version else None
-    running = TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS).exists()
+    runs = TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS)
     return {
         "statut": DEGRADED if serving.degraded else READY if serving.predictor else NO_MODEL,
         "version_modele": serving.version,
@@ -45,7 +45,7 @@ def status() -> dict[str, Any]:
             "disponible": _cache_answers(),
             "duree_secondes": settings.RECOMMANDATIONS_CACHE_SECONDES,
         },
-        "entrainement_en_cours": running,
+        "entrainement_en_cours": any(not run.is_dead for run in runs),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import socket
 import time
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from apps.recommender.ml.evaluation import Evaluation
 
 HEARTBEAT_SECONDS = 5
-# A run that said nothing for that long is dead, wherever it ran.
-DEAD_AFTER = dt.timedelta(minutes=15)
 
 # The errors of someone who asked for what cannot be, not of a run.
 UNUSABLE_OPTIONS = (DeviceUnavailable, InvalidVersion, VersionExists)
@@ -184,19 +181,8 @@ def _start(config: TrainingConfig, declencheur: str, lance_par: User | None) -> 
 
 def _free_dead_runs() -> None:
     for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS):
-        silent = timezone.now() - run.battement > DEAD_AFTER
-        if silent or (run.hote == socket.gethostname() and not _alive(run.pid)):
+        if run.is_dead:
             _end(run, StatutEntrainement.INTERROMPU, "Le processus s'est arrêté sans prévenir.")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:

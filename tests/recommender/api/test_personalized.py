@@ -3,6 +3,7 @@ from django.utils import timezone
 
 from apps.core.models import Statut
 from apps.core.services.interactions import record_interaction
+from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
 from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, seen
 
@@ -189,3 +190,23 @@ def test_a_student_who_saw_nearly_everything_gets_the_rest(trained, bank, api):
     student = bank.students["MATH"][0]
     seen(student, *bank.epreuves["MATH"], *bank.epreuves["PHYS"][:9])
     assert ids(api(student).get(URL)) == [bank.epreuves["PHYS"][9].pk]
+
+
+def test_what_is_common_to_all_filieres_is_for_a_newcomer_too(bank, api):
+    common = EpreuveFactory(filiere=None, niveau="L2")
+    seen(bank.students["PHYS"][0], common)
+    newcomer = UserFactory(filiere=FiliereFactory(code="MATH"), niveau="L2")
+    response = api(newcomer).get(URL, {"top_k": 11})
+    assert sources(response) == ["profil"] * 11
+    assert common.pk in ids(response)
+
+
+def test_a_restored_model_is_served_again(trained, bank, api, settings, monkeypatch):
+    folder = settings.ML_MODELS_DIR / "v1"
+    away = folder.rename(settings.ML_MODELS_DIR / "away")
+    client = api(bank.students["MATH"][0])
+    assert client.get(URL).data["version_modele"] is None
+    away.rename(folder)
+    assert client.get(URL).data["version_modele"] is None
+    monkeypatch.setattr(model_store, "RETRY_SECONDS", 0)
+    assert client.get(URL).data["version_modele"] == "v1"

@@ -63,3 +63,20 @@ def test_epreuve_id_is_required_and_an_integer(api, awa, value):
     response = api(awa).get(URL, query)
     assert response.status_code == 400
     assert response.data["errors"][0]["attr"] == "epreuve_id"
+
+
+def test_what_has_nothing_in_common_is_not_similar(api, awa):
+    asked = EpreuveFactory(
+        titre="Optique",
+        matiere=MatiereFactory(code="O", nom="Ondes"),
+        annee=None,
+        filiere=None,
+        niveau="M1",
+    )
+    EpreuveFactory(
+        titre="Algèbre",
+        matiere=MatiereFactory(code="A", nom="Anneaux"),
+        niveau="L1",
+        type_epreuve="td",
+    )
+    assert ids(api(awa).get(URL, {"epreuve_id": asked.pk})) == []

@@ -1,3 +1,7 @@
+import socket
+import subprocess
+import sys
+
 import pytest
 from django.conf import settings
 
@@ -40,6 +44,13 @@ def test_a_model_whose_files_are_gone_is_said_to_be_degraded(trained, api, awa, 
 def test_a_running_training_shows(api, awa):
     TrainingLog.objects.create(hote="elsewhere", pid=1)
     assert api(awa).get(STATUS).data["entrainement_en_cours"] is True
+
+
+def test_a_killed_training_does_not(api, awa):
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        pass
+    TrainingLog.objects.create(hote=socket.gethostname(), pid=child.pid)
+    assert api(awa).get(STATUS).data["entrainement_en_cours"] is False
 
 
 def test_statistics_equal_what_the_cast_did(api, awa, koffi, mme_dossou):

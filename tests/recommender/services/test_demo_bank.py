@@ -17,6 +17,8 @@ from apps.core.models import (
     User,
     fenetre_of,
 )
+from apps.core.services.evaluations import rate_epreuve
+from apps.core.services.interactions import record_interaction
 from apps.recommender.services import demo_bank
 from apps.recommender.services.catalogue import catalogue_generation
 from apps.recommender.services.demo_bank import (
@@ -218,6 +220,18 @@ def test_a_superuser_does_not_fill_a_bank_and_keeps_the_name_admin():
     assert mine.check_password("à moi seul")
     make(reset=True)
     assert User.objects.get(username="Admin") == mine
+
+
+def test_a_reset_beside_real_rows_leaves_exact_counters():
+    make()
+    real = EpreuveFactory()
+    for user in (UserFactory(username="awa"), User.objects.get(username="etudiant1")):
+        record_interaction(user=user, epreuve=real, type_interaction="vue")
+        rate_epreuve(user=user, epreuve=real, note_difficulte=2, note_pertinence=5)
+    make(reset=True, beside_real=True)
+    real.refresh_from_db()
+    assert (real.nb_vues, real.nb_evaluations) == (1, 1)
+    assert (real.somme_difficulte, real.somme_pertinence) == (2, 5)
 
 
 def test_a_reset_beside_real_rows_deletes_none_of_them(

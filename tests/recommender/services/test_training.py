@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.recommender.ml import trainer
 from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
-from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.models import DEAD_AFTER, ModelMetadata, StatutEntrainement, TrainingLog
 from apps.recommender.services import training
 from tests.factories import EpreuveFactory, seen
 from tests.recommender.conftest import CONFIG
@@ -141,7 +141,7 @@ def test_a_run_whose_process_died_frees_its_place(bank):
 
 def test_a_silent_run_on_another_machine_frees_its_place(bank):
     silent = TrainingLog.objects.create(
-        hote="elsewhere", pid=1, battement=timezone.now() - training.DEAD_AFTER * 1.1
+        hote="elsewhere", pid=1, battement=timezone.now() - DEAD_AFTER * 1.1
     )
     training.train(CONFIG)
     silent.refresh_from_db()

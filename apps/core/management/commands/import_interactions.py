@@ -99,5 +99,7 @@ class Command(BaseCommand):
             f"{len(report.refused)} refusées ; {report.users_created} personnes et "
             f"{report.epreuves_created} épreuves créées ; {report.evaluations} évaluations."
         )
+        if len(report.refused) == report.read:
+            raise CommandError("Aucune ligne n'a pu être importée.")
         if dry_run:
             self.stdout.write("Essai à blanc : rien n'a été écrit.")
