@@ -5,7 +5,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, Throttled
 from rest_framework_simplejwt.exceptions import InvalidToken
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.serializers import (
+    TokenBlacklistSerializer,
+    TokenObtainPairSerializer,
+    TokenRefreshSerializer,
+    TokenVerifySerializer,
+)
 
 from apps.core import login, selectors
 from apps.core.fields import Choice, CodeField, IdField, PdfField, PublishedField
@@ -21,6 +26,7 @@ from apps.core.models import (
     User,
 )
 from apps.core.services.files import DOCUMENTS
+from apps.core.tokens import RefreshToken, UntypedToken
 
 # --- People ------------------------------------------------------------------------------
 
@@ -51,7 +57,19 @@ class TokensSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField(help_text="Sert une fois, à renouveler les deux.")
 
 
+class VerifySerializer(TokenVerifySerializer):
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        UntypedToken(attrs["token"])
+        return super().validate(attrs)
+
+
+class BlacklistSerializer(TokenBlacklistSerializer):
+    token_class = RefreshToken
+
+
 class RefreshSerializer(TokenRefreshSerializer):
+    token_class = RefreshToken
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         try:
             return super().validate(attrs)

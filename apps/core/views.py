@@ -18,7 +18,6 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, TokenVerifySerializer
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
     TokenObtainPairView,
@@ -35,6 +34,7 @@ from apps.core.permissions import CataloguePermission, CommentairePermission
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
 from apps.core.schema import ERROR
 from apps.core.serializers import (
+    BlacklistSerializer,
     CommentaireEditSerializer,
     CommentaireSerializer,
     ContexteSerializer,
@@ -50,6 +50,7 @@ from apps.core.serializers import (
     MoiSerializer,
     RefreshSerializer,
     TokensSerializer,
+    VerifySerializer,
     ViewSerializer,
 )
 from apps.core.services.commentaires import edit_comment, post_comment, remove_comment
@@ -92,14 +93,18 @@ class RefreshView(TokenRefreshView):
     serializer_class = RefreshSerializer
 
 
-@extend_schema_view(post=extend_schema(responses={200: TokenVerifySerializer, 401: ERROR}))
+@extend_schema_view(post=extend_schema(responses={200: VerifySerializer, 401: ERROR}))
 class VerifyView(TokenVerifyView):
     """Vérifier un jeton : 200 s'il est bon, 401 sinon."""
 
+    serializer_class = VerifySerializer
 
-@extend_schema_view(post=extend_schema(responses={200: TokenBlacklistSerializer, 401: ERROR}))
+
+@extend_schema_view(post=extend_schema(responses={200: BlacklistSerializer, 401: ERROR}))
 class BlacklistView(TokenBlacklistView):
     """Fermer une session : le jeton de renouvellement ne servira plus."""
+
+    serializer_class = BlacklistSerializer
 
 
 class MoiView(generics.RetrieveAPIView[User]):

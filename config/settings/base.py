@@ -84,9 +84,12 @@ if DB_HOST:
         "OPTIONS": {"connect_timeout": 5, "options": "-c jit=off"},
     }
 else:
+    SQLITE_PATH = env.path("SQLITE_PATH", BASE_DIR / "data" / "db.sqlite3")
+    if not SQLITE_PATH.parent.is_dir():
+        raise env.SettingRefused(f"SQLITE_PATH : créez d'abord le dossier {SQLITE_PATH.parent}.")
     _database = {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": env.path("SQLITE_PATH", BASE_DIR / "data" / "db.sqlite3"),
+        "NAME": SQLITE_PATH,
         "OPTIONS": {
             # Deferred transactions fail with "database is locked" when two upgrade to a write.
             "transaction_mode": "IMMEDIATE",
@@ -99,7 +102,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache: Redis as soon as REDIS_URL names one, local memory otherwise -----------------
 
-REDIS_URL = env.text("REDIS_URL", "")
+REDIS_URL = env.url("REDIS_URL", "redis", "rediss", "unix")
 if REDIS_URL:
     CACHES: dict[str, dict[str, Any]] = {
         "default": {
@@ -175,9 +178,9 @@ REST_FRAMEWORK = {
         "apps.core.throttles.AccountThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "anon": env.text("THROTTLE_ANON", "3000/min"),
-        "user": env.text("THROTTLE_USER", "600/min"),
-        "ecriture": env.text("THROTTLE_ECRITURE", "30/min"),
+        "anon": env.rate("THROTTLE_ANON", "3000/min"),
+        "user": env.rate("THROTTLE_USER", "600/min"),
+        "ecriture": env.rate("THROTTLE_ECRITURE", "30/min"),
     },
     "EXCEPTION_HANDLER": "apps.core.errors.exception_handler",
     "NUM_PROXIES": NUM_PROXIES,
@@ -199,6 +202,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
     "ALGORITHM": "HS256",
+    "AUTH_TOKEN_CLASSES": ["apps.core.tokens.AccessToken"],
     "SIGNING_KEY": JWT_SECRET_KEY,
 }
 
@@ -264,10 +268,16 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
 }
 
+LOG_LEVEL = env.matching(
+    "LOG_LEVEL",
+    "INFO",
+    "DEBUG|INFO|WARNING|ERROR|CRITICAL",
+    "DEBUG, INFO, WARNING, ERROR ou CRITICAL",
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

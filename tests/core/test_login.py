@@ -219,6 +219,34 @@ def test_a_bad_token_is_401(anyone, path, token):
     assert "WWW-Authenticate" in answer
 
 
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        *(
+            ("user_id", value)
+            for value in ("abc", "1\0", "٣", "9" * 30, 10**30, [1], {"a": 1}, None)
+        ),
+        *(("exp", value) for value in (10**30, "demain", [1], None, float("inf"), float("nan"))),
+        *(("iat", value) for value in (10**30, [1], {}, float("inf"))),
+        *(("nbf", value) for value in ([1], float("inf"))),
+        *(("jti", value) for value in ("a\0", "a" * 500, 7, [1], None)),
+    ],
+)
+def test_a_signed_token_with_a_claim_we_never_write_is_401(anyone, awa, claim, value):
+    access, refresh = AccessToken.for_user(awa), RefreshToken.for_user(awa)
+    for token in (access, refresh):
+        token.payload = {**token.payload, claim: value}
+        if value is None:
+            del token.payload[claim]
+    calls = [
+        bearer(access).get("/api/moi/"),
+        anyone.post("/api/token/refresh/", {"refresh": str(refresh)}),
+        anyone.post("/api/token/blacklist/", {"refresh": str(refresh)}),
+        anyone.post("/api/token/verify/", {"token": str(access)}),
+    ]
+    assert [answer.status_code for answer in calls] == [401] * 4
+
+
 def test_a_refresh_token_is_no_access_token(awa):
     assert bearer(RefreshToken.for_user(awa)).get("/api/moi/").status_code == 401
 
