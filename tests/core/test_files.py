@@ -53,6 +53,19 @@ def pageless():
     return stream.getvalue()
 
 
+def tree(kids, more=b""):
+    """A PDF whose root lists `kids`: 3 is a page, 4 a group that lists `more`."""
+    return b"".join(
+        (
+            b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n",
+            b"2 0 obj<</Type/Pages/Kids[" + kids + b"]>>endobj\n",
+            b"3 0 obj<</Type/Page/Parent 2 0 R>>endobj\n",
+            b"4 0 obj<</Type/Pages/Kids[" + more + b"]>>endobj\n",
+            b"trailer<</Size 5/Root 1 0 R>>\nstartxref\n0\n%%EOF",
+        )
+    )
+
+
 @pytest.fixture
 def heard():
     """What `catalogue_changed` said, one entry a time."""
@@ -118,6 +131,12 @@ def test_a_teacher_may_not_publish(api, mme_dossou, settings):
         (b"%PDF-1.4\n" + b"1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj " * 3 + b"%%EOF", 400, None),
         (encrypted(), 400, "pdf_protege"),
         (pageless(), 400, "pdf_illisible"),
+        (tree(b"3 0 R " * 2001), 400, "pdf_trop_long"),
+        (tree(b"4 0 R " * 2, b"3 0 R " * 1500), 400, "pdf_trop_long"),
+        (tree(b"4 0 R ", b"4 0 R"), 400, "pdf_trop_long"),
+        (tree(b"4 0 R " * 3000, b"null " * 3000), 400, "pdf_trop_long"),
+        (tree(b"4 0 R ", b""), 400, "pdf_illisible"),
+        (tree(b"null 5 ", b""), 400, "pdf_illisible"),
     ],
 )
 def test_what_is_not_a_sound_pdf_is_refused_and_not_kept(
@@ -127,6 +146,19 @@ def test_what_is_not_a_sound_pdf_is_refused_and_not_kept(
     assert answer.status_code == status, answer.content.decode()
     assert code in (None, answer.json()["errors"][0]["code"])
     assert (Epreuve.objects.count(), on_disk(settings)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("kids", "more", "pages"),
+    [
+        (b"3 0 R", b"", 1),
+        (b"3 0 R " * 2000, b"", 2000),
+        (b"4 0 R " * 20 + b"3 0 R", b"3 0 R " * 99, 1981),
+        (b"null 3 0 R <<>> << /MediaBox[0 0 9 9] >>", b"", 2),
+    ],
+)
+def test_pages_are_counted_through_the_whole_tree(kids, more, pages):
+    assert read_pdf(upload(tree(kids, more))).nb_pages == pages
 
 
 def test_a_file_over_the_limit_is_413(api, mme_dossou, settings):
