@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -310,6 +310,8 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         return [own, *super().get_urls()]
 
     def document_view(self, request: HttpRequest, pk: int, document: str) -> HttpResponse:
+        if document not in DOCUMENTS:
+            raise Http404
         token = signed_token(Link(pk, document, cast(User, request.user).pk))
         return HttpResponseRedirect(reverse("fichier", args=[token]))
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
-from apps.core.text import normalise
+from apps.core.text import is_visible, normalise
 
 # One interaction of a kind counts per half hour: retries and double clicks are harmless.
 FENETRE_SECONDES = 1800
@@ -173,8 +173,13 @@ def validate_annee_academique(value: str) -> None:
         )
 
 
+def validate_visible(value: str) -> None:
+    if not is_visible(value):
+        raise ValidationError("Écrivez au moins un caractère visible.", code="invisible")
+
+
 class Epreuve(models.Model):
-    titre = models.CharField("titre", max_length=200)
+    titre = models.CharField("titre", max_length=200, validators=[validate_visible])
     description = models.TextField("description", max_length=5000, blank=True)
     matiere = models.ForeignKey(
         Matiere, models.PROTECT, verbose_name="matière", related_name="epreuves"
@@ -207,7 +212,7 @@ class Epreuve(models.Model):
         max_length=9,
         blank=True,
         validators=[
-            RegexValidator(r"^\d{4}-\d{4}$", "Écrivez l'année académique comme 2023-2024."),
+            RegexValidator(r"^[0-9]{4}-[0-9]{4}\Z", "Écrivez l'année académique comme 2023-2024."),
             validate_annee_academique,
         ],
     )
@@ -442,7 +447,7 @@ class Commentaire(models.Model):
         null=True,
         blank=True,
     )
-    contenu = models.TextField("contenu", max_length=2000)
+    contenu = models.TextField("contenu", max_length=2000, validators=[validate_visible])
     statut = models.CharField(
         "statut", max_length=10, choices=StatutCommentaire, default=StatutCommentaire.VISIBLE
     )

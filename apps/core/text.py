@@ -1,8 +1,15 @@
-"""The one normal form in which texts are searched and compared."""
+"""The one normal form in which texts are searched and compared, and what there is to see."""
 
 import unicodedata
 
 _LIGATURES = str.maketrans({"œ": "oe", "Œ": "oe", "æ": "ae", "Æ": "ae", "’": "'", "ʼ": "'"})
+# Letters and signs by name, blanks to the eye: Hangul fillers and the empty Braille cell.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def is_visible(text: str) -> bool:
+    """Letters, digits, punctuation, signs: not spaces, marks alone, or what steers the layout."""
+    return any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in text)
 
 
 def normalise(text: str) -> str:

@@ -263,6 +263,11 @@ def test_an_archived_double_is_not_published_again(desk):
     assert f"épreuve {other.pk}" in page.content.decode()
 
 
+def test_an_unknown_document_is_404(desk):
+    url = reverse("admin:core_epreuve_document", args=[with_file(EpreuveFactory()).pk, "zzz"])
+    assert desk.get(url).status_code == 404
+
+
 def test_documents_open_through_a_signed_link(desk):
     epreuve = with_file(EpreuveFactory(statut=Statut.SOUMISE))
     url = reverse("admin:core_epreuve_document", args=[epreuve.pk, "sujet"])

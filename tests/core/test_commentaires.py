@@ -98,6 +98,20 @@ def test_a_hidden_comment_takes_no_reply(api, awa, statut):
     assert post(api(awa), parent.epreuve, parent=parent.pk).status_code == 400
 
 
+@pytest.mark.parametrize("contenu", ["\u200b", "\u202e \u2066", "\ufe0f\u0301", "\u3164", "\u2800"])
+def test_a_text_with_nothing_to_see_is_refused(api, awa, contenu):
+    answer = post(api(awa), EpreuveFactory(), contenu)
+    assert answer.status_code == 400
+    assert "visible" in answer.json()["errors"][0]["detail"]
+    mine = CommentaireFactory(auteur=awa)
+    assert api(awa).patch(f"{URL}{mine.pk}/", {"contenu": contenu}).status_code == 400
+
+
+@pytest.mark.parametrize("contenu", ["👍🏽", "?", "7", "√", "ça", "日本", "e\u0301", "\u202bسلام"])
+def test_a_text_of_one_sign_is_kept(api, awa, contenu):
+    assert post(api(awa), EpreuveFactory(), contenu).json()["contenu"] == contenu
+
+
 @pytest.mark.parametrize("contenu", ["", " \n\t ", "x" * 2001, None, 3.5, [], {}, "a\0b"])
 def test_bad_contents_are_refused(api, awa, contenu):
     answer = post(api(awa), EpreuveFactory(), contenu)

@@ -228,6 +228,8 @@ def test_a_failed_request_leaves_no_file(api, mme_dossou, settings, monkeypatch)
         ("semestre", 11, "semestre"),
         ("annee_academique", "2023-2025", "annee_academique"),
         ("annee_academique", "abcd-efgh", "annee_academique"),
+        ("annee_academique", "٢٠٢٣-٢٠٢٤", "annee_academique"),
+        ("titre", "\u200b", "titre"),
         ("enseignant", "x", "enseignant"),
         ("fichier", None, "fichier"),
         ("fichier", "pas un fichier", "fichier"),

@@ -1,7 +1,8 @@
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from apps.core.models import Role, Statut, User
+from apps.core.models import Epreuve, Role, Statut, User
 from tests.factories import EpreuveFactory, EvaluationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +46,9 @@ def test_the_same_file_may_stand_in_the_bank_again_once_archived():
     EpreuveFactory(sha256="a" * 64)
     with pytest.raises(IntegrityError), transaction.atomic():
         EpreuveFactory(sha256="a" * 64)
+
+
+@pytest.mark.parametrize("annee", ["2023-2024\n", "２０２３-２０２４", "2023-2025", "2023"])
+def test_a_year_is_written_as_two_that_follow(annee):
+    with pytest.raises(ValidationError, match="2023-2024"):
+        Epreuve(annee_academique=annee).clean_fields(exclude={"titre", "matiere", "date_creation"})
