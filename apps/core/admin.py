@@ -143,6 +143,8 @@ class AccessAttemptAdmin(ReadOnlyAdmin):
 class NomenclatureAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("nom", "code", "nombre_epreuves")
     search_fields = ("nom", "code")
+    # Said again: counting drops the order of the model, and pages need one.
+    ordering = ("nom", "code")
     actions = ("merge_selected",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -76,7 +76,7 @@ def error_response(
     )
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith("/api/")
 
 
@@ -90,25 +90,25 @@ def unknown_path(request: HttpRequest, **kwargs: Any) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_api(request):
+    if not is_api(request):
         return defaults.bad_request(request, exception)
     return error_response(request, 400, "parse_error", "La requête est mal formée.")
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_api(request):
+    if not is_api(request):
         return defaults.permission_denied(request, exception)
     return error_response(request, 403, "permission_denied", _("Permission denied"))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    if not _is_api(request):
+    if not is_api(request):
         return default_csrf_failure(request, reason)
     return error_response(request, 403, "csrf", "Le jeton CSRF est absent ou périmé.")
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_api(request):
+    if not is_api(request):
         return defaults.page_not_found(request, exception)
     return unknown_path(request)
 
@@ -122,7 +122,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
             DatabaseDown.default_detail,
             wait=DatabaseDown.wait,
         )
-    if not _is_api(request):
+    if not is_api(request):
         return defaults.server_error(request)
     return error_response(request, 500, "error", "Erreur interne : signalez le request_id.")
 

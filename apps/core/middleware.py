@@ -3,8 +3,11 @@ import re
 import uuid
 from collections.abc import Callable
 
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+
+from apps.core.errors import bad_request, is_api
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -23,6 +26,22 @@ class RequestIdMiddleware:
         return response
 
 
+class ImpossibleValueMiddleware:
+    """A filter of the administration may ask for what no column holds: NUL, the year 10¹⁰."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        impossible = isinstance(exception, (DataError, OverflowError))
+        if impossible and request.method == "GET" and not is_api(request):
+            return bad_request(request, exception)
+        return None
+
+
 class ApiTimeMiddleware:
     """Dates are in UTC under /api/, in the time of Porto-Novo elsewhere."""
 
@@ -30,7 +49,7 @@ class ApiTimeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith("/api/"):
+        if not is_api(request):
             return self.get_response(request)
         with timezone.override(dt.UTC):
             return self.get_response(request)

@@ -263,6 +263,31 @@ def test_an_archived_double_is_not_published_again(desk):
     assert f"épreuve {other.pk}" in page.content.decode()
 
 
+def test_a_year_that_cannot_be_is_400(desk):
+    answer = desk.get(url_of(Interaction, "changelist"), {"date__year": 99999999999})
+    assert answer.status_code == 400
+
+
+@pytest.mark.requires("postgresql")
+@pytest.mark.parametrize("filtered", ["statut__exact", "niveau__exact", "matiere__code"])
+def test_nul_in_a_filter_is_400(desk, filtered):
+    assert desk.get(url_of(Epreuve, "changelist"), {filtered: "\0"}).status_code == 400
+
+
+def test_completions_are_ordered(desk):
+    for nom in ("Zoologie", "Algèbre"):
+        FiliereFactory(code=nom[0], nom=nom)
+    query = {"app_label": "core", "model_name": "epreuve", "field_name": "filiere"}
+    found = desk.get(reverse("admin:autocomplete"), query | {"term": "g"}).json()["results"]
+    assert [row["text"] for row in found] == ["Algèbre", "Zoologie"]
+
+
+@pytest.mark.requires("postgresql")
+def test_nul_in_a_completion_is_400(desk):
+    query = {"app_label": "core", "model_name": "epreuve", "field_name": "matiere", "term": "\0"}
+    assert desk.get(reverse("admin:autocomplete"), query).status_code == 400
+
+
 def test_an_unknown_document_is_404(desk):
     url = reverse("admin:core_epreuve_document", args=[with_file(EpreuveFactory()).pk, "zzz"])
     assert desk.get(url).status_code == 404

@@ -113,3 +113,10 @@ def test_the_schema_is_served(anyone):
     answer = anyone.get("/api/schema/")
     assert answer.status_code == 200
     assert yaml.safe_load(answer.content)["openapi"].startswith("3.")
+
+
+@pytest.mark.parametrize("version", ["%0aa", "%00", "%0d%0aX-Other:%201", "%ED%A0%80", "2"])
+def test_the_schema_has_one_version_whatever_is_asked_for(anyone, version):
+    answer = anyone.get(f"/api/schema/?version={version}")
+    assert answer.status_code == 200
+    assert answer["Content-Disposition"] == anyone.get("/api/schema/")["Content-Disposition"]
