@@ -31,6 +31,7 @@ def tree(tmp_path: Path) -> Path:
     for name in ("apps", "config"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "data").mkdir()  # Where the settings put SQLite, and refuse to start without.
     return tmp_path
 
 
