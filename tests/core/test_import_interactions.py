@@ -271,3 +271,9 @@ def test_a_file_is_read_before_the_database_is_held(write, monkeypatch):
     before = len(connection.savepoint_ids)
     call_command("import_interactions", write(LOG), "--create-missing", verbosity=0)
     assert held == [before]
+
+
+def test_a_letter_that_folds_to_another_is_not_taken_for_it(write, capsys, awa):
+    EpreuveFactory(reference_externe="A1")
+    log = "user_id,epreuve_id,date\nAWA,A1,2024-01-02\nªwa,A1,2024-02-02\n"
+    assert "utilisateur « ªwa » inconnu" in run(capsys, write(log))

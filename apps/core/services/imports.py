@@ -117,14 +117,14 @@ def _past(events: list[Event], now: dt.datetime, report: ImportReport) -> list[E
 
 
 def _users(events: list[Event], options: ImportOptions, report: ImportReport) -> dict[str, int]:
-    """Casefolded username -> id of everyone the log names, made where asked."""
-    wanted = {event.user.casefold(): event.user for event in events}
-    known = {name.casefold(): pk for name, pk in User.objects.values_list("username", "pk")}
+    """Lower-case username -> id of everyone the log names, made where asked."""
+    wanted = {event.user.lower(): event.user for event in events}
+    known = {name.lower(): pk for name, pk in User.objects.values_list("username", "pk")}
     missing = [name for key, name in wanted.items() if key not in known]
     if options.create_missing and missing:
         fresh = [User(username=_username(name), password=make_password(None)) for name in missing]
         for user in User.objects.bulk_create(fresh, BATCH):
-            known[user.username.casefold()] = user.pk
+            known[user.username.lower()] = user.pk
         report.users_created = len(fresh)
     return {key: known[key] for key in wanted if key in known}
 
@@ -216,7 +216,7 @@ def _known(
 ) -> list[Event]:
     known = []
     for event in events:
-        if event.user.casefold() not in users:
+        if event.user.lower() not in users:
             reason = f"utilisateur « {event.user} » inconnu (--create-missing le crée)"
         elif event.epreuve not in epreuves:
             reason = f"épreuve « {event.epreuve} » inconnue (--create-missing la crée)"
@@ -239,7 +239,7 @@ def _fold(
     )
     kept = []
     for event in sorted(events, key=lambda event: (event.date, event.line)):
-        pair = users[event.user.casefold()], epreuves[event.epreuve]
+        pair = users[event.user.lower()], epreuves[event.epreuve]
         key = (*pair, event.type_interaction, event.fenetre)
         if key in taken:
             report.folded += 1
@@ -252,7 +252,7 @@ def _fold(
 
 def _interaction(event: Event, users: dict[str, int], epreuves: dict[str, int]) -> Interaction:
     return Interaction(
-        user_id=users[event.user.casefold()],
+        user_id=users[event.user.lower()],
         epreuve_id=epreuves[event.epreuve],
         type_interaction=event.type_interaction,
         contexte=Contexte.IMPORT,
@@ -276,7 +276,7 @@ def _evaluate(
 ) -> None:
     """The last notes of each pair; a note given in the bank since then stays."""
     last = {
-        (users[event.user.casefold()], epreuves[event.epreuve]): (event.date, *event.notes)
+        (users[event.user.lower()], epreuves[event.epreuve]): (event.date, *event.notes)
         for event in sorted(events, key=lambda event: (event.date, event.line))
         if event.notes
     }
