@@ -18,18 +18,19 @@ if REDIS_URL:
     CACHES["default"]["KEY_PREFIX"] = f"test-{os.getpid()}-{_worker}"
     # A busy test machine is slow; it must not look like a dead Redis.
     CACHES["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 5, "SOCKET_TIMEOUT": 5}
+# Gone with the process, with all that SQLite leaves beside its file.
+_folder = tempfile.TemporaryDirectory(prefix="banque-tests-", ignore_cleanup_errors=True)
 if not DB_HOST:
     # A file, as in use: in memory, threads lock each other out at once.
-    _name = f"banque-test-{os.getpid()}-{_worker}.sqlite3"
-    DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / _name)}
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(_folder.name) / "db.sqlite3")}
 
 # Fast and weak on purpose: the suite logs in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(("anon", "user", "ecriture"), "100000/min")
 
 # conftest gives each test a folder of its own; these only keep a forgotten one out of the tree.
-MEDIA_ROOT = Path(tempfile.gettempdir()) / "banque-tests" / "media"
-ML_MODELS_DIR = Path(tempfile.gettempdir()) / "banque-tests" / "ml_models"
+MEDIA_ROOT = Path(_folder.name) / "media"
+ML_MODELS_DIR = Path(_folder.name) / "ml_models"
 MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
 TEST_RUNNER = "config.test_runner.PytestRunner"
