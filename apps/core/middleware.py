@@ -1,4 +1,5 @@
 import datetime as dt
+import logging
 import re
 import uuid
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.core.errors import bad_request, is_api
+
+logger = logging.getLogger(__name__)
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -38,6 +41,8 @@ class ImpossibleValueMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         impossible = isinstance(exception, (DataError, OverflowError))
         if impossible and request.method == "GET" and not is_api(request):
+            # It may also be a fault of ours: the log keeps its trace.
+            logger.warning("Valeur impossible : %s", request.path_info, exc_info=exception)
             return bad_request(request, exception)
         return None
 

@@ -51,18 +51,25 @@ def popularity(*, now: dt.datetime | None = None) -> dict[int, Popularity]:
 
 def _weighted_pairs(now: dt.datetime) -> "QuerySet[Interaction, Any]":
     """One row (epreuve_id, recent, total) per pair (user, épreuve) that is a positive."""
-    of_the_pair = Evaluation.objects.filter(user=OuterRef("user"), epreuve=OuterRef("epreuve"))
-    disliked = of_the_pair.filter(note_pertinence__lte=feedback.DISLIKED_PERTINENCE)
     since = now - dt.timedelta(days=feedback.POPULARITY_DAYS)
     return (
-        Interaction.objects.order_by()
-        .filter(~Exists(disliked), date__lte=now)
-        .alias(note=Subquery(of_the_pair.values("note_pertinence")))
+        positive_pairs(Interaction.objects.filter(date__lte=now))
+        .annotate(recent=Coalesce(Max(_weight(), filter=Q(date__gt=since)), 0))
+        .values("epreuve_id", "recent", "total")
+    )
+
+
+def positive_pairs(interactions: "QuerySet[Interaction]") -> "QuerySet[Interaction, Any]":
+    """One row (user_id, epreuve_id, total) per pair liked, `total` its weight: see feedback.py."""
+    of_the_pair = Evaluation.objects.filter(user=OuterRef("user"), epreuve=OuterRef("epreuve"))
+    disliked = of_the_pair.filter(note_pertinence__lte=feedback.DISLIKED_PERTINENCE)
+    return (
+        interactions.order_by()
+        .filter(~Exists(disliked))
+        .alias(note=Subquery(of_the_pair.order_by().values("note_pertinence")))
         .values("user_id", "epreuve_id")
         .annotate(total=Max(_weight()))
         .filter(total__gt=0)
-        .annotate(recent=Coalesce(Max(_weight(), filter=Q(date__gt=since)), 0))
-        .values("epreuve_id", "recent", "total")
     )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, IntegerField, Max, Min, Value, When
+from django.db.models import Min
 
-from apps.core.feedback import DISLIKED_PERTINENCE, WEIGHT_BY_PERTINENCE, WEIGHTS
-from apps.core.models import Epreuve, Evaluation, Interaction, Statut
+from apps.core.models import Epreuve, Interaction, Statut
+from apps.core.selectors import positive_pairs
 
 if TYPE_CHECKING:
     from apps.recommender.ml.data_loader import Interactions
 
 
-def positive_pairs() -> Interactions:
+def training_pairs() -> Interactions:
     """What people liked of the published bank: one row per (user, épreuve), at its first date.
 
     Left out: pairs rated 1 or 2, inactive accounts, and people who declined personalisation.
@@ -23,36 +23,24 @@ def positive_pairs() -> Interactions:
 
     from apps.recommender.ml.data_loader import Interactions
 
-    weight = Case(
-        *(When(type_interaction=kind, then=Value(value)) for kind, value in WEIGHTS.items()),
-        output_field=IntegerField(),
+    shared = Interaction.objects.filter(
+        user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
     )
     rows = (
-        Interaction.objects.filter(
-            user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
-        )
+        positive_pairs(shared)
+        .annotate(first=Min("date"))
         .order_by("user_id", "epreuve_id")
-        .values_list("user_id", "epreuve_id")
-        .annotate(poids=Max(weight), premiere=Min("date"))
+        .values_list("user_id", "epreuve_id", "total", "first")
     )
     pairs = pd.DataFrame.from_records(
         rows.iterator(chunk_size=10_000), columns=["user", "epreuve", "weight", "first"]
     )
-    rated = pd.DataFrame.from_records(
-        Evaluation.objects.values_list("user_id", "epreuve_id", "note_pertinence"),
-        columns=["user", "epreuve", "note"],
-    )
-    pairs = pairs.merge(rated, on=["user", "epreuve"], how="left")
-    rated_weight = pairs["note"].map(WEIGHT_BY_PERTINENCE).to_numpy("float32")
-    pairs["weight"] = np.fmax(pairs["weight"].to_numpy("float32"), rated_weight)
-    pairs = pairs[(pairs["weight"] > 0) & ~(pairs["note"] <= DISLIKED_PERTINENCE)]
+    seconds = pd.to_datetime(pairs["first"], utc=True).dt.as_unit("s").astype("int64")
     return Interactions(
         user_ids=pairs["user"].to_numpy("int64"),
         item_ids=pairs["epreuve"].to_numpy("int64"),
         weights=pairs["weight"].to_numpy("float32"),
-        timestamps=np.asarray(
-            pd.to_datetime(pairs["first"], utc=True).dt.as_unit("s").astype("int64"), np.int64
-        ),
+        timestamps=np.asarray(seconds, np.int64),
     )
 
 

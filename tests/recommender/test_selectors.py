@@ -4,14 +4,14 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import Statut, TypeInteraction
-from apps.recommender.selectors import catalogue_texts, positive_pairs
+from apps.recommender.selectors import catalogue_texts, training_pairs
 from tests.factories import EpreuveFactory, EvaluationFactory, InteractionFactory, seen
 
 pytestmark = pytest.mark.django_db
 
 
 def weights():
-    pairs = positive_pairs()
+    pairs = training_pairs()
     return dict(zip(zip(pairs.user_ids, pairs.item_ids, strict=True), pairs.weights, strict=True))
 
 
@@ -27,7 +27,7 @@ def test_a_pair_is_dated_by_its_first_interaction(awa):
     first = timezone.now().replace(microsecond=0) - dt.timedelta(days=3)
     InteractionFactory(user=awa, epreuve=epreuve)
     InteractionFactory(user=awa, epreuve=epreuve, date=first)
-    assert positive_pairs().timestamps.tolist() == [int(first.timestamp())]
+    assert training_pairs().timestamps.tolist() == [int(first.timestamp())]
 
 
 @pytest.mark.parametrize(("note", "weight"), [(5, 3), (4, 3), (3, 1)])
@@ -54,10 +54,10 @@ def test_what_is_hidden_or_declined_is_not_learnt(awa, koffi):
     assert weights() == {}
 
 
-def test_pairs_come_in_one_query_and_notes_in_another(awa, django_assert_num_queries):
+def test_pairs_come_in_one_query(awa, django_assert_num_queries):
     seen(awa, *EpreuveFactory.create_batch(5))
-    with django_assert_num_queries(2):
-        assert len(positive_pairs()) == 5
+    with django_assert_num_queries(1):
+        assert len(training_pairs()) == 5
 
 
 def test_the_texts_of_the_catalogue_are_normalised(db):

@@ -3,14 +3,14 @@
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from apps.core.models import Epreuve, Evaluation, Interaction, TypeInteraction
+from apps.core.models import Epreuve, Evaluation, Interaction
+from apps.core.services.interactions import COUNTERS
 
 
 def recount(epreuves: QuerySet[Epreuve]) -> int:
     """Set every counter of these épreuves to what the rows say; how many épreuves were there?"""
     return epreuves.update(
-        nb_vues=_interactions(TypeInteraction.VUE),
-        nb_telechargements=_interactions(TypeInteraction.TELECHARGEMENT),
+        **{counter: _interactions(kind) for kind, counter in COUNTERS.items()},
         nb_evaluations=_evaluations(Count("pk")),
         somme_difficulte=_evaluations(Sum("note_difficulte")),
         somme_pertinence=_evaluations(Sum("note_pertinence")),

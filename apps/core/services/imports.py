@@ -28,7 +28,6 @@ from apps.core.models import (
     Session,
     Statut,
     TypeEpreuve,
-    TypeInteraction,
     User,
 )
 from apps.core.services.import_files import (
@@ -39,15 +38,10 @@ from apps.core.services.import_files import (
     read_catalogue,
     read_events,
 )
+from apps.core.services.interactions import COUNTERS
 from apps.core.signals import catalogue_changed
 
 BATCH = 2000
-COUNTERS = {
-    TypeInteraction.VUE: "nb_vues",
-    TypeInteraction.TELECHARGEMENT: "nb_telechargements",
-}
-
-
 Progress = Callable[[int, int], None]
 Row = TypeVar("Row", Matiere, Filiere)
 
@@ -263,7 +257,7 @@ def _interaction(event: Event, users: dict[str, int], epreuves: dict[str, int]) 
 
 def _move_counters(events: list[Event], epreuves: dict[str, int]) -> None:
     moves = Counter(
-        (epreuves[event.epreuve], COUNTERS[TypeInteraction(event.type_interaction)])
+        (epreuves[event.epreuve], COUNTERS[event.type_interaction])
         for event in events
         if event.type_interaction in COUNTERS
     )

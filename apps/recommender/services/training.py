@@ -92,15 +92,13 @@ def train(
     _require_possible(config, version)
     run = _start(config, declencheur, lance_par)
     try:
-        outcome = _train(run, config, version, _Watch(run, on_epoch, on_step))
+        return _train(run, config, version, _Watch(run, on_epoch, on_step))
     except KeyboardInterrupt:
         _end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
         raise
     except BaseException as error:
         _end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
         raise
-    _end(run, StatutEntrainement.TERMINE)
-    return outcome
 
 
 def _train(run: TrainingLog, config: TrainingConfig, version: str, watch: _Watch) -> Outcome:
@@ -110,7 +108,7 @@ def _train(run: TrainingLog, config: TrainingConfig, version: str, watch: _Watch
     from apps.recommender.ml.evaluation import evaluate, paired_bootstrap
 
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
-    interactions = selectors.positive_pairs()
+    interactions = selectors.training_pairs()
     dataset = data_loader.split_by_date(interactions)
     _describe(run, dataset, interactions.fingerprint())
 
@@ -194,13 +192,16 @@ def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
 
 
 def _end(run: TrainingLog, statut: str, erreur: str = "") -> None:
-    run.statut, run.erreur, run.fin = statut, erreur, timezone.now()
-    run.save()
+    """A run ends once: an interruption that comes after its model is active changes nothing."""
+    end = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
+    TrainingLog.objects.filter(pk=run.pk, statut=StatutEntrainement.EN_COURS).update(**end)
+    run.refresh_from_db(fields=list(end))
 
 
 @transaction.atomic
 def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> ModelMetadata:
-    """Add the model; it becomes the active one if it beats popularity."""
+    """End the run and add its model, which becomes the active one if it beats popularity."""
+    _end(run, StatutEntrainement.TERMINE)
     motif = refusal(run)
     if not motif:
         ModelMetadata.objects.filter(est_actif=True).update(est_actif=False)

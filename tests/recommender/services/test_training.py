@@ -166,6 +166,13 @@ def test_a_cancelled_run_says_so(bank):
     assert not ModelMetadata.objects.exists()
 
 
+def test_an_interruption_after_the_end_changes_nothing(trained):
+    run = TrainingLog.objects.get()
+    training._end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
+    run.refresh_from_db()
+    assert (run.statut, run.erreur) == (StatutEntrainement.TERMINE, "")
+
+
 def test_a_version_is_never_written_twice(trained):
     with pytest.raises(VersionExists):
         training.train(CONFIG, version="v1")
