@@ -110,6 +110,9 @@ def test_every_dependency_has_its_reason_in_the_architecture_page() -> None:
     packages = re.findall(r"^([\w-]+)(?:\[\w+\])?==", base, re.MULTILINE)
     table = page.split("## Pourquoi chaque dépendance")[1]
     assert [name for name in packages if not re.search(rf"\b{name}\b", table)] == []
+    rows = re.findall(r"^\| ([\w, -]+) \|", table, re.MULTILINE)
+    told = {name for row in rows[1:] for name in row.split(", ")}
+    assert told <= set(packages)
 
 
 def test_every_architecture_decision_has_a_number_of_its_own() -> None:
