@@ -183,7 +183,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
     @action(detail=False, url_path="populaires", pagination_class=OnePage)
     def popular(self, request: Request) -> Response:
-        """Les épreuves qui comptent le plus depuis 90 jours."""
+        """Les épreuves les plus utilisées : depuis 90 jours d'abord, puis depuis toujours."""
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.published(), query, request)
         top = selectors.top_popular(epreuves, query["limite"])
