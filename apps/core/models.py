@@ -99,6 +99,17 @@ class User(AbstractUser):
         "recommandations.",
     )
 
+    mot_de_passe_temporaire = models.BooleanField(
+        "mot de passe temporaire",
+        default=False,
+        help_text="Coché, le mot de passe n'ouvre pas de session : il sert une fois, à en choisir "
+        "un autre.",
+    )
+    # Part of every token: moved, it closes all sessions of the account at their next request.
+    token_version = models.PositiveIntegerField(default=0, editable=False)
+    # Moved with every interaction: part of the cache keys, and read along with the account.
+    version_historique = models.PositiveBigIntegerField(default=0, editable=False)
+
     objects: ClassVar[Users] = Users()
 
     class Meta:
