@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django_tasks_db.models import DBTaskResult
 from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
@@ -45,7 +46,8 @@ from apps.core.services.epreuves import (
 from apps.core.services.evaluations import withdraw_evaluation
 from apps.core.services.files import DOCUMENTS, Link, Pdf, read_pdf, signed_token
 
-# Groups and permissions play no part here; tokens are nobody's to read.
+# Groups and permissions play no part here; tokens are nobody's to read; what became of a task is
+# told where it was asked for.
 for unused in (
     Group,
     OutstandingToken,
@@ -53,6 +55,7 @@ for unused in (
     AccessAttempt,
     AccessFailureLog,
     AccessLog,
+    DBTaskResult,
 ):
     admin.site.unregister(unused)
 

@@ -31,6 +31,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "corsheaders",
     "axes",
+    "django_tasks",
+    "django_tasks_db",
     "apps.core",
     "apps.recommender",
 ]
@@ -240,6 +242,13 @@ MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
 # Torch's threads in training: at usual batch sizes a second one waits more than it helps.
 ENTRAINEMENT_FILS = env.integer("ENTRAINEMENT_FILS", 1, minimum=1)
 ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
+
+# --- Background work: rows that `db_worker` takes, or done at once where there is no worker --
+
+TACHES_EN_ARRIERE_PLAN = env.boolean("TACHES_EN_ARRIERE_PLAN", bool(DB_HOST))
+_queue = "django_tasks_db.DatabaseBackend"
+_in_place = "django_tasks.backends.immediate.ImmediateBackend"
+TASKS = {"default": {"BACKEND": _queue if TACHES_EN_ARRIERE_PLAN else _in_place}}
 
 # --- Files -------------------------------------------------------------------------------
 

@@ -33,4 +33,6 @@ MEDIA_ROOT = Path(_folder.name) / "media"
 ML_MODELS_DIR = Path(_folder.name) / "ml_models"
 MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
+# On both databases; a test that wants the queue asks for it.
+TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
 TEST_RUNNER = "config.test_runner.PytestRunner"
