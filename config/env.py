@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import environ
@@ -34,6 +35,18 @@ def read_dotenv(path: Path = DOTENV) -> None:
                 f"{path}, ligne {number} : écrivez NOM=valeur, sans espace autour du signe égal."
             )
     environ.Env.read_env(path, encoding="utf-8-sig")
+
+
+@contextmanager
+def dotenv(path: Path = DOTENV) -> Iterator[None]:
+    """For the length of a block: kept by a parent, they would hide a changed .env from its children."""
+    before = dict(os.environ)
+    read_dotenv(path)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def text(name: str, default: str | None = None) -> str:

@@ -16,7 +16,7 @@ DECLARED = re.compile(r"^([A-Z_]+)=", re.MULTILINE)
 def _read_by_settings() -> set[str]:
     return {
         name
-        for source in (ROOT / "config").rglob("*.py")
+        for source in (*(ROOT / "config").rglob("*.py"), ROOT / "gunicorn.conf.py")
         for name in READ.findall(source.read_text(encoding="utf-8"))
     }
 
@@ -117,6 +117,20 @@ def test_the_environment_wins_over_dotenv_even_when_empty(
     assert env.text("A_NAME", "default") == "default"
     assert env.text("ANOTHER_NAME") == "file"
     assert env.text("A_THIRD") == "$ecret=éà#1"
+
+
+def test_dotenv_can_be_read_for_the_length_of_a_block(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("A_NAME", raising=False)
+    path = tmp_path / ".env"
+    path.write_text("A_NAME=first\n")
+    with env.dotenv(path):
+        assert env.text("A_NAME") == "first"
+    assert "A_NAME" not in os.environ
+    path.write_text("A_NAME=second\n")
+    with env.dotenv(path):
+        assert env.text("A_NAME") == "second"
 
 
 @pytest.mark.parametrize("raw", ["abc", "100", "5/fortnight", "0/min", "-1/min"])

@@ -1,0 +1,39 @@
+"""How gunicorn serves; what its command line says wins. It finds this file by itself."""
+
+from pathlib import Path
+from typing import Any
+
+from config import env
+
+with env.dotenv():
+    workers = env.integer("WEB_CONCURRENCY", 2, minimum=1)
+    threads = env.integer("WEB_THREADS", 4, minimum=1)
+worker_class = "gthread"
+# No preload: a child forked after torch ran hangs, and HUP would serve the old code.
+preload_app = False
+
+# A worker that is stuck longer is replaced; one told to stop may finish what it is answering.
+timeout = 60
+graceful_timeout = 30
+# Longer than nginx keeps its idle connections, so that it never writes on one being closed.
+keepalive = 75
+# A heartbeat on a disk waits for that disk.
+_memory = Path("/dev/shm")  # noqa: S108
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None
+# A second server of the same person would take the socket of the first; signals do the same.
+control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Load the model before the first request, which would wait for it."""
+    from django.db import Error, connections
+
+    from apps.recommender import model_store
+
+    try:
+        model_store.active_model()
+    except Error as error:
+        worker.log.warning("Le modèle sera chargé à la première requête : %s", error)
+    finally:
+        # This thread serves nobody: its connection would stay open, unused.
+        connections.close_all()
