@@ -96,7 +96,7 @@ def _write(
         on_progress(start + len(batch), len(kept))
     _move_counters(kept, epreuves)
     _evaluate(accepted, users, epreuves, report)
-    if report.epreuves_created:
+    if kept or report.epreuves_created:
         catalogue_changed.send(sender=Epreuve)
 
 

@@ -31,7 +31,9 @@ def record_interaction(
         fenetre=fenetre_of(date),
         defaults={"contexte": contexte, "date": date},
     )
-    counter = COUNTERS.get(type_interaction)
-    if created and counter:
-        Epreuve.objects.filter(pk=epreuve.pk).update(**{counter: F(counter) + 1})
+    if created:
+        if counter := COUNTERS.get(type_interaction):
+            Epreuve.objects.filter(pk=epreuve.pk).update(**{counter: F(counter) + 1})
+        User.objects.filter(pk=user.pk).update(version_historique=F("version_historique") + 1)
+        user.version_historique += 1  # for whoever goes on with the one at hand
     return created

@@ -1,4 +1,5 @@
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
@@ -9,6 +10,7 @@ from rest_framework.views import APIView
 
 from apps.core.models import Epreuve, User
 from apps.recommender.api import serializers
+from apps.recommender.model_store import Serving
 from apps.recommender.services import recommendations, reports
 
 
@@ -21,14 +23,20 @@ class PersonalizedView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Les épreuves que l'on recommande à la personne connectée."""
+        user, asked = cast(User, request.user), request.META["QUERY_STRING"]
+        answer = recommendations.remembered(user, asked, partial(self.answer, request, user))
+        return Response(answer)
+
+    def answer(self, request: Request, user: User, serving: Serving) -> dict[str, Any]:
         filters = serializers.PersonalizedQuery.read(request)
         answer = recommendations.personalized(
-            cast(User, request.user),
+            user,
+            serving,
             top_k=filters.pop("top_k"),
             exclude_seen=filters.pop("exclude_seen"),
             filters=filters,
         )
-        return Response(serializers.RecommendationsSerializer(answer).data)
+        return serializers.RecommendationsSerializer(answer).data
 
 
 @extend_schema(tags=["Recommandations"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ from apps.recommender.services.catalogue import catalogue_generation
 if TYPE_CHECKING:
     from apps.core.querysets import EpreuveQuerySet
     from apps.recommender.ml.predictor import Predictor
+    from apps.recommender.model_store import Serving
 
 # Kept per student, before what they saw is taken away.
 CANDIDATES = 200
+# How old the counters that an answer shows may be; nothing else in it ages.
+ANSWER_SECONDS = 60
 CACHE_FORMAT = 1
 
 SOURCES = NCF, CONTENU, PROFIL, POPULAIRES, RECENTES = (
@@ -55,8 +59,33 @@ class Answer:
         return self.recommendations[0].source if self.recommendations else None
 
 
+def remembered(user: User, asked: str, make: Callable[[Serving], dict[str, Any]]) -> dict[str, Any]:
+    """What this person was answered to the same query string, or else what `make` answers.
+
+    The key is read before the answer is made: what is kept is never older than its name says.
+    """
+    serving = model_store.active_model()
+    generation = catalogue_generation()
+    profile = f"{user.filiere_id}:{user.niveau}:{user.personnalisation}"
+    question = hashlib.sha256(f"{profile}?{asked}".encode(errors="replace")).hexdigest()
+    key = (
+        f"reco:{CACHE_FORMAT}:reponse:{serving.version}:{generation}"
+        f":{user.pk}:{user.version_historique}:{question}"
+    )
+    answer: dict[str, Any] | None = cache.get(key)
+    if answer is None:
+        answer = make(serving)
+        cache.set(key, answer | {"depuis_cache": True}, ANSWER_SECONDS)
+    return answer
+
+
 def personalized(
-    user: User, *, top_k: int, exclude_seen: bool = True, filters: dict[str, Any] | None = None
+    user: User,
+    serving: Serving,
+    *,
+    top_k: int,
+    exclude_seen: bool = True,
+    filters: dict[str, Any] | None = None,
 ) -> Answer:
     """The model's best unseen épreuves, filled up by popularity and date; never padded."""
     allowed = (
@@ -64,7 +93,6 @@ def personalized(
         .exclude(depose_par=user)
         .filtered(not_seen_by=user if exclude_seen else None, **(filters or {}))
     )
-    serving = model_store.active_model()
     predictor = serving.predictor if user.personnalisation else None
     chosen = _Chosen(allowed, top_k)
     cached = False

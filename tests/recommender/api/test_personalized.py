@@ -1,7 +1,10 @@
 import pytest
 from django.utils import timezone
 
-from apps.core.models import Statut
+from apps.core.models import Epreuve, Statut
+from apps.core.services.epreuves import change_statut
+from apps.core.services.import_files import ImportOptions
+from apps.core.services.imports import import_interactions
 from apps.core.services.interactions import record_interaction
 from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
@@ -64,15 +67,17 @@ def test_seen_epreuves_come_back_when_asked_for(trained, bank, api):
 def test_a_hidden_epreuve_is_gone_at_once(trained, bank, api):
     client = api(bank.students["MATH"][0])
     best = ids(client.get(URL))[0]
-    bank.epreuves["MATH"][0].__class__.objects.filter(pk=best).update(statut=Statut.ARCHIVEE)
+    change_statut(Epreuve.objects.get(pk=best), Statut.ARCHIVEE)
     assert best not in ids(client.get(URL))
 
 
 def test_one_is_never_recommended_ones_own(trained, bank, api):
     student = bank.students["MATH"][0]
-    best = ids(api(student).get(URL))[0]
-    bank.epreuves["MATH"][0].__class__.objects.filter(pk=best).update(depose_par=student)
-    assert best not in ids(api(student).get(URL))
+    own = bank.epreuves["MATH"][9]
+    Epreuve.objects.filter(pk=own.pk).update(depose_par=student)
+    everything = ids(api(student).get(URL, {"top_k": 20, "exclude_seen": False}))
+    assert own.pk not in everything
+    assert len(everything) == 19
 
 
 def test_a_newcomer_gets_what_is_popular_among_their_own(trained, bank, api):
@@ -134,15 +139,54 @@ def test_an_epreuve_newer_than_the_model_still_reaches_students(trained, bank, a
     assert fresh.pk in ids(api(student).get(URL, {"top_k": 100}))
 
 
-def test_a_cached_answer_costs_a_constant_number_of_queries(
+def test_the_same_question_twice_costs_two_queries(trained, bank, api, django_assert_num_queries):
+    client = api(bank.students["MATH"][0])
+    client.get(URL, {"top_k": 3})
+    # The active version and the generation.
+    with django_assert_num_queries(2):
+        assert client.get(URL, {"top_k": 3}).data["count"] == 3
+
+
+def test_another_question_costs_a_constant_number_of_queries(
     trained, bank, api, django_assert_num_queries
 ):
     client = api(bank.students["MATH"][0])
-    client.get(URL, {"top_k": 1})
+    client.get(URL)
     for top_k in (1, 3):
-        # The active version, the generation, who may be shown, and the épreuves themselves.
-        with django_assert_num_queries(4):
+        # Those of above; the generation again; who may be shown; the épreuves themselves.
+        with django_assert_num_queries(5):
             assert client.get(URL, {"top_k": top_k}).data["count"] == top_k
+
+
+def test_each_question_has_its_own_answer(trained, bank, api):
+    client = api(bank.students["MATH"][0])
+    for _ in range(2):
+        assert len(ids(client.get(URL, {"top_k": 2}))) == 2
+        assert len(ids(client.get(URL, {"top_k": 20, "exclude_seen": False}))) == 20
+        assert client.get(URL, {"top_k": 0}).status_code == 400
+
+
+def test_nobody_is_given_the_answer_of_another(trained, bank, api):
+    answers = [ids(api(bank.students[code][0]).get(URL)) for code in ("MATH", "PHYS")]
+    assert answers[0] != answers[1]
+    assert answers == [ids(api(bank.students[code][0]).get(URL)) for code in ("MATH", "PHYS")]
+
+
+def test_a_change_of_profile_counts_in_the_very_next_answer(trained, bank, api):
+    student = bank.students["MATH"][0]
+    assert api(student).get(URL).data["source"] == "ncf"
+    student.personnalisation = False
+    assert api(student).get(URL).data["source"] == "profil"
+
+
+def test_an_import_counts_in_the_very_next_answer(trained, bank, api, tmp_path):
+    student = bank.students["MATH"][0]
+    best = ids(api(student).get(URL))[0]
+    log = tmp_path / "journal.csv"
+    log.write_text(f"user_id,epreuve_id,timestamp\n{student.username},{best},1700000000\n")
+    Epreuve.objects.filter(pk=best).update(reference_externe=str(best))
+    import_interactions(log, options=ImportOptions())
+    assert best not in ids(api(student).get(URL))
 
 
 @pytest.mark.parametrize(
