@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-run run test test-services lint types check openapi format ci
+.PHONY: help setup demo demo-run run test test-services test-servers test-reliability lint types check openapi format ci
 
 python := venv/bin/python
 names := $(shell sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example)
@@ -13,7 +13,7 @@ demo := $(unset) $(defaults) DEBUG=True SQLITE_PATH=data/demo/db.sqlite3 \
 	MEDIA_ROOT=data/demo/media ML_MODELS_DIR=data/demo/ml_models
 
 help:  ## Afficher cette aide
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup:  ## Installer venv/, les dépendances et .env (./setup.sh)
 	@./setup.sh
@@ -30,10 +30,19 @@ run: setup  ## Servir la banque réglée dans .env
 	@$(python) manage.py runserver
 
 test: setup  ## La suite, sur SQLite et mémoire locale
-	@$(testing) venv/bin/pytest -n 2 -rs
+	@$(testing) venv/bin/pytest -n 2 -rs --ignore=tests/reliability
 
 test-services: setup  ## La suite sur PostgreSQL et Redis (DB_HOST, REDIS_URL… de l'environnement)
-	@REQUIRE_ALL=1 DJANGO_SETTINGS_MODULE=config.settings.testing venv/bin/pytest -n 2 -rs
+	@REQUIRE_ALL=1 DJANGO_SETTINGS_MODULE=config.settings.testing venv/bin/pytest -n 2 -rs --ignore=tests/reliability
+
+# Each file on one worker: its servers are started once.
+test-servers: setup  ## Pannes et charge, sur des serveurs que les tests démarrent eux-mêmes
+	@REQUIRE_ALL=1 $(testing) venv/bin/pytest -n 2 -rs --dist loadfile tests/reliability
+
+# One after the other, and once more what failed: their figures are times.
+test-reliability: setup  ## Les mêmes en grand, et celles dont le chiffre est une durée
+	@$(testing) venv/bin/pytest -rs -m reliability tests/reliability \
+		|| $(testing) venv/bin/pytest -rs -m reliability tests/reliability --last-failed
 
 lint: setup  ## Style et couches (ruff, import-linter, bash -n)
 	@venv/bin/ruff check .

@@ -6,8 +6,8 @@ from typing import Any
 from config import env
 
 with env.dotenv():
-    workers = env.integer("WEB_CONCURRENCY", 2, minimum=1)
-    threads = env.integer("WEB_THREADS", 4, minimum=1)
+    workers = env.integer("WEB_PROCESSUS", 2, minimum=1)
+    threads = env.integer("WEB_FILS", 4, minimum=1)
 worker_class = "gthread"
 # No preload: a child forked after torch ran hangs, and HUP would serve the old code.
 preload_app = False
@@ -35,5 +35,6 @@ def post_worker_init(worker: Any) -> None:
     except Error as error:
         worker.log.warning("Le modèle sera chargé à la première requête : %s", error)
     finally:
-        # This thread serves nobody: its connection would stay open, unused.
+        # This thread answers nobody: its connection would stay open, unused.
         connections.close_all()
+    worker.log.info("Processus %s prêt", worker.pid)

@@ -39,7 +39,7 @@ def read_dotenv(path: Path = DOTENV) -> None:
 
 @contextmanager
 def dotenv(path: Path = DOTENV) -> Iterator[None]:
-    """For the length of a block: kept by a parent, they would hide a changed .env from its children."""
+    """For a block only: kept by a parent, they would hide a changed .env from its children."""
     before = dict(os.environ)
     read_dotenv(path)
     try:

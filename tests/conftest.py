@@ -12,10 +12,13 @@ from rest_framework.test import APIClient
 
 from apps.core.models import Role, User
 from tests.factories import FiliereFactory, UserFactory
+from tests.reliability import servers
 
 _FOUND: dict[str, Callable[[], bool]] = {
     "postgresql": lambda: settings.DB_HOST != "",
     "redis": lambda: settings.REDIS_URL != "",
+    "redis-server": lambda: shutil.which("redis-server") is not None,
+    "servers": servers.are_installed,
     "nginx": lambda: shutil.which("nginx") is not None,
     "chromium": lambda: shutil.which("chromium") is not None,
     "node": lambda: shutil.which("node") is not None,
