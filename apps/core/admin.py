@@ -19,7 +19,7 @@ from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminFileFieldWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
 from apps.core.exceptions import Conflict
 from apps.core.models import (
@@ -35,6 +35,7 @@ from apps.core.models import (
     User,
 )
 from apps.core.querysets import EpreuveQuerySet
+from apps.core.services.accounts import close_sessions
 from apps.core.services.epreuves import (
     change_statut,
     deposit_epreuve,
@@ -91,11 +92,23 @@ class UserAddForm(RoleFormMixin, UserCreationForm):  # type: ignore[misc]
     pass
 
 
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
+    temporaire = forms.BooleanField(
+        label="Temporaire : servira une fois, à en choisir un autre",
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
+
+    def save(self, commit: bool = True) -> User:
+        self.user.mot_de_passe_temporaire = self.cleaned_data["temporaire"]
+        return cast(User, super().save(commit))
+
+
 @admin.register(User)
 class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     form = UserForm
     add_form = UserAddForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
     list_display = ("username", "nom_complet", "role", "filiere", "niveau", "is_active")
     list_filter = ("role", "filiere", "niveau", "is_active")
     list_select_related = ("filiere",)
@@ -108,7 +121,10 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
         (None, {"fields": ("username", "password")}),
         ("Personne", {"fields": (("first_name", "last_name"), "email", "matricule")}),
         ("Études", {"fields": ("role", ("filiere", "niveau"), "personnalisation")}),
-        ("Compte", {"fields": ("is_active", ("date_joined", "last_login"))}),
+        (
+            "Compte",
+            {"fields": ("is_active", "mot_de_passe_temporaire", ("date_joined", "last_login"))},
+        ),
     )
     add_fieldsets = (
         (None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),
@@ -118,12 +134,18 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     def nom_complet(self, user: User) -> str:
         return user.get_full_name()
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Without the counters that move by themselves: saving a person leaves them be."""
+        return super().get_queryset(request).defer("token_version", "version_historique")
+
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Deactivate instead: what a person did stands in counters and in the training set."""
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if change and {"is_active", "mot_de_passe_temporaire"} & set(form.changed_data):
+            close_sessions(obj)  # Else the tokens of a closed account would live again with it.
         if {"first_name", "last_name"} & set(form.changed_data):
             refresh_search_text(obj.epreuves_enseignees.all())
 

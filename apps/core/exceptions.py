@@ -1,11 +1,19 @@
 """Refusals that name themselves; `errors` gives them their form."""
 
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied
 
 
 class Conflict(APIException):
     status_code = 409
     default_code = "conflit"
+
+
+class PasswordToChange(PermissionDenied):
+    default_code = "mot_de_passe_a_changer"
+    default_detail = (
+        "Ce mot de passe ne sert qu'à en choisir un autre : POST /api/mot-de-passe/ avec username, "
+        "mot_de_passe et nouveau_mot_de_passe."
+    )
 
 
 class TooLarge(APIException):

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
 from apps.core.text import is_visible, normalise
@@ -105,7 +106,7 @@ class User(AbstractUser):
         help_text="Coché, le mot de passe n'ouvre pas de session : il sert une fois, à en choisir "
         "un autre.",
     )
-    # Part of every token: moved, it closes all sessions of the account at their next request.
+    # Part of every session: moved, it closes all those of the account at their next request.
     token_version = models.PositiveIntegerField(default=0, editable=False)
     # Moved with every interaction: part of the cache keys, and read along with the account.
     version_historique = models.PositiveBigIntegerField(default=0, editable=False)
@@ -140,6 +141,11 @@ class User(AbstractUser):
             ),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="user_role_connu"),
         ]
+
+    def get_session_auth_hash(self) -> str:
+        """What every session and token carries: it moves with the password and the role too."""
+        stamp = f"{self.password}|{self.role}|{self.token_version}"
+        return salted_hmac("apps.core.models.User", stamp, algorithm="sha256").hexdigest()
 
     @property
     def peut_deposer(self) -> bool:

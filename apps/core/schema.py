@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiResponse
 from drf_standardized_errors.openapi import AutoSchema as BaseAutoSchema
@@ -23,6 +24,10 @@ class ErrorResponseSerializer(serializers.Serializer[Any]):
 
 
 ERROR = OpenApiResponse(ErrorResponseSerializer)
+
+
+class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
+    target_class = "apps.core.tokens.Authentication"
 
 
 class AutoSchema(BaseAutoSchema):

@@ -1,18 +1,18 @@
 from typing import Any, ClassVar
 
-from axes.handlers.proxy import AxesProxyHandler
+from django.db import transaction
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied, Throttled
+from rest_framework.exceptions import PermissionDenied
 from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.serializers import (
     TokenBlacklistSerializer,
-    TokenObtainPairSerializer,
     TokenRefreshSerializer,
     TokenVerifySerializer,
 )
 
 from apps.core import login, selectors
+from apps.core.exceptions import PasswordToChange
 from apps.core.fields import Choice, CodeField, IdField, PdfField, PublishedField
 from apps.core.models import (
     Commentaire,
@@ -25,31 +25,22 @@ from apps.core.models import (
     Statut,
     User,
 )
+from apps.core.services.accounts import close_sessions, open_session
 from apps.core.services.files import DOCUMENTS
-from apps.core.tokens import RefreshToken, UntypedToken
+from apps.core.tokens import RefreshToken, UntypedToken, new_tokens
 
 # --- People ------------------------------------------------------------------------------
 
 
-class LoginSerializer(TokenObtainPairSerializer):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"] = serializers.CharField(write_only=True, max_length=150)
-        self.fields["password"] = serializers.CharField(
-            write_only=True, max_length=128, trim_whitespace=False
-        )
+class LoginSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(write_only=True, max_length=150)
+    password = serializers.CharField(write_only=True, max_length=128, trim_whitespace=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
-        """Five failures of an account from an address close it there, whether it exists or not."""
-        request = self.context["request"]
-        if not AxesProxyHandler.is_allowed(request, attrs):
-            raise Throttled(login.lock_seconds(), login.LOCKED)
-        tokens = super().validate(attrs)
-        AxesProxyHandler.reset_attempts(
-            username=login.attempted_username(request, attrs),
-            ip_address=login.client_address(request),
-        )
-        return tokens
+        user = login.identify(self.context["request"], **attrs)
+        if user.mot_de_passe_temporaire:
+            raise PasswordToChange
+        return open_session(user)
 
 
 class TokensSerializer(serializers.Serializer[Any]):
@@ -60,7 +51,7 @@ class TokensSerializer(serializers.Serializer[Any]):
 class VerifySerializer(TokenVerifySerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A revoked token is as bad as a forged one: 401, where the library answers 400."""
-        UntypedToken(attrs["token"])
+        UntypedToken(attrs["token"]).holder()
         try:
             return super().validate(attrs)
         except serializers.ValidationError:
@@ -68,17 +59,18 @@ class VerifySerializer(TokenVerifySerializer):
 
 
 class BlacklistSerializer(TokenBlacklistSerializer):
-    token_class = RefreshToken
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        close_sessions(RefreshToken(attrs["refresh"]).holder())
+        return {}
 
 
 class RefreshSerializer(TokenRefreshSerializer):
-    token_class = RefreshToken
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
-        try:
-            return super().validate(attrs)
-        except User.DoesNotExist:
-            raise InvalidToken("Ce compte n'existe plus.") from None
+        refresh = RefreshToken(attrs["refresh"])
+        holder = refresh.holder()
+        with transaction.atomic():
+            refresh.use_up()
+            return new_tokens(holder)
 
 
 class PersonSerializer(serializers.ModelSerializer[User]):

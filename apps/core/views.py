@@ -108,7 +108,7 @@ class VerifyView(TokenVerifyView):
 
 @extend_schema_view(post=extend_schema(responses={200: BlacklistSerializer, 401: ERROR}))
 class BlacklistView(TokenBlacklistView):
-    """Fermer une session : le jeton de renouvellement ne servira plus."""
+    """Fermer toutes les sessions du compte, sur tous ses appareils."""
 
     serializer_class = BlacklistSerializer
 

@@ -1,0 +1,16 @@
+from django.contrib.auth.models import update_last_login
+from django.db.models import F
+
+from apps.core.models import User
+from apps.core.tokens import new_tokens
+
+
+def open_session(user: User) -> dict[str, str]:
+    """New tokens, and the date of it."""
+    update_last_login(None, user)  # type: ignore[arg-type]
+    return new_tokens(user)
+
+
+def close_sessions(user: User) -> None:
+    """End every session and token of the account, on every device, at its next request."""
+    User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
