@@ -1,0 +1,1 @@
+"""Measures that the documentation quotes: one command each, a table, one JSON line last."""
