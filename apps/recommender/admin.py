@@ -1,12 +1,12 @@
-from typing import Any
+from typing import Any, cast
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from apps.recommender.charts import quality_table, training_curves
-from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.models import ActivationModele, ModelMetadata, StatutEntrainement, TrainingLog
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -31,6 +31,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "statut",
+        "version",
         "architecture",
         "debut",
         "duree",
@@ -41,10 +42,10 @@ class TrainingLogAdmin(ReadOnlyAdmin):
     )
     list_filter = ("statut", "declencheur")
     list_select_related = ("lance_par",)
-    search_fields = ("empreinte_donnees", "erreur", "modele__version")
+    search_fields = ("empreinte_donnees", "erreur", "version")
     date_hierarchy = "debut"
     fieldsets = (
-        (None, {"fields": ("statut", "erreur", "courbes", "qualite")}),
+        (None, {"fields": (("statut", "version"), "erreur", "courbes", "qualite")}),
         (
             "Déroulement",
             {
@@ -69,6 +70,28 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_ATTENTE):
+            self._tell_if_forgotten(request, run)
+        return cast(HttpResponse, super().changelist_view(request, extra_context))
+
+    def render_change_form(
+        self, request: HttpRequest, *args: Any, obj: TrainingLog, **kwargs: Any
+    ) -> HttpResponse:
+        self._tell_if_forgotten(request, obj)
+        return cast(HttpResponse, super().render_change_form(request, *args, obj=obj, **kwargs))
+
+    def _tell_if_forgotten(self, request: HttpRequest, run: TrainingLog) -> None:
+        if run.is_forgotten:
+            self.message_user(
+                request,
+                "Aucun travailleur n'a pris cet entraînement : lancez "
+                "`python manage.py db_worker`.",
+                messages.WARNING,
+            )
 
     @admin.display(description="architecture")
     def architecture(self, run: TrainingLog) -> str:
@@ -139,3 +162,12 @@ class ModelMetadataAdmin(ReadOnlyAdmin):
     @admin.display(description="qualité sur le test")
     def qualite(self, model: ModelMetadata) -> SafeString:
         return quality_table({model.architecture: model.metriques} | model.training_log.references)
+
+
+@admin.register(ActivationModele)
+class ActivationModeleAdmin(ReadOnlyAdmin):
+    list_display = ("active_le", "modele", "precedente", "declencheur", "active_par", "motif")
+    list_filter = ("declencheur",)
+    list_select_related = ("modele", "precedente", "active_par")
+    search_fields = ("modele__version", "motif")
+    date_hierarchy = "active_le"

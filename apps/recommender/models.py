@@ -9,6 +9,8 @@ from django.utils import timezone
 
 # A run that said nothing for that long is dead, wherever it ran.
 DEAD_AFTER = dt.timedelta(minutes=15)
+# A worker looks for work every second: nobody is there to take a run that waited for that long.
+FORGOTTEN_AFTER = dt.timedelta(seconds=30)
 
 
 class StatutEntrainement(models.TextChoices):
@@ -26,8 +28,14 @@ class Declencheur(models.TextChoices):
     API = "api", "API"
 
 
+class DeclencheurActivation(models.TextChoices):
+    ENTRAINEMENT = "entrainement", "Entraînement"
+    COMMANDE = "commande", "Ligne de commande"
+    ADMIN = "admin", "Administration"
+
+
 class TrainingLog(models.Model):
-    """One run of training, from its start to its end, whatever that end was."""
+    """One run of training, from its start, or its request, to its end, whatever that end was."""
 
     statut = models.CharField(
         "statut", max_length=10, choices=StatutEntrainement, default=StatutEntrainement.EN_COURS
@@ -43,6 +51,7 @@ class TrainingLog(models.Model):
         blank=True,
         related_name="+",
     )
+    version = models.CharField("version du modèle", max_length=64, blank=True)
     hyperparametres = models.JSONField("hyper-paramètres", default=dict)
     empreinte_donnees = models.CharField("empreinte des données", max_length=64, blank=True)
     nb_utilisateurs = models.PositiveIntegerField("utilisateurs", default=0)
@@ -69,11 +78,22 @@ class TrainingLog(models.Model):
                 fields=["statut"],
                 condition=Q(statut=StatutEntrainement.EN_COURS),
                 name="un_seul_entrainement_en_cours",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["statut"],
+                condition=Q(statut=StatutEntrainement.EN_ATTENTE),
+                name="un_seul_entrainement_en_attente",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"Entraînement {self.pk} — {self.get_statut_display()}"
+
+    @property
+    def is_forgotten(self) -> bool:
+        """It waits, and no worker came for it."""
+        waiting = self.statut == StatutEntrainement.EN_ATTENTE
+        return waiting and timezone.now() - self.debut > FORGOTTEN_AFTER
 
     @property
     def is_dead(self) -> bool:
@@ -137,6 +157,40 @@ class ModelMetadata(models.Model):
 
     def __str__(self) -> str:
         return self.version
+
+
+class ActivationModele(models.Model):
+    """The journal of what served since when, and why; nothing is ever taken out of it."""
+
+    modele = models.ForeignKey(
+        ModelMetadata, models.PROTECT, verbose_name="modèle", related_name="activations"
+    )
+    precedente = models.ForeignKey(
+        ModelMetadata,
+        models.PROTECT,
+        verbose_name="modèle précédent",
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    active_le = models.DateTimeField("activé le", default=timezone.now)
+    active_par = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="activé par",
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    declencheur = models.CharField("déclencheur", max_length=12, choices=DeclencheurActivation)
+    motif = models.TextField("motif", blank=True)
+
+    class Meta:
+        verbose_name = "activation"
+        ordering = ["-active_le", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.modele} le {timezone.localtime(self.active_le):%d/%m/%Y à %H:%M}"
 
 
 class CatalogueGeneration(models.Model):

@@ -34,5 +34,6 @@ ML_MODELS_DIR = Path(_folder.name) / "ml_models"
 MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
 # On both databases; a test that wants the queue asks for it.
+TACHES_EN_ARRIERE_PLAN = False
 TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
 TEST_RUNNER = "config.test_runner.PytestRunner"

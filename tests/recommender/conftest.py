@@ -71,3 +71,10 @@ def trained(bank: Bank) -> Outcome:
     outcome = training.train(CONFIG, version="v1")
     assert outcome.model.est_actif
     return outcome
+
+
+@pytest.fixture
+def queue(settings: pytest.FixtureRequest) -> None:
+    """Tasks wait for a worker, as they do on PostgreSQL."""
+    settings.TACHES_EN_ARRIERE_PLAN = True
+    settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}

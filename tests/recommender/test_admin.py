@@ -1,7 +1,10 @@
+import datetime as dt
+
 import pytest
+from django.utils import timezone
 
 from apps.recommender.charts import training_curves
-from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +30,7 @@ def test_a_model_shows_its_figures(trained, office):
     assert model.sha256 in page
 
 
-@pytest.mark.parametrize("name", ["traininglog", "modelmetadata"])
+@pytest.mark.parametrize("name", ["traininglog", "modelmetadata", "activationmodele"])
 def test_lists_are_read_only_and_need_no_query_per_row(
     trained, office, name, django_assert_max_num_queries
 ):
@@ -36,9 +39,9 @@ def test_lists_are_read_only_and_need_no_query_per_row(
     assert office.get(f"/admin/recommender/{name}/add/").status_code == 403
 
 
-@pytest.mark.parametrize("name", ["traininglog", "modelmetadata"])
-def test_nobody_changes_what_training_wrote(trained, office, name):
-    row = {"traininglog": TrainingLog, "modelmetadata": ModelMetadata}[name].objects.get()
+@pytest.mark.parametrize("model", [TrainingLog, ModelMetadata, ActivationModele])
+def test_nobody_changes_what_training_wrote(trained, office, model):
+    name, row = model._meta.model_name, model.objects.get()
     url = f"/admin/recommender/{name}/{row.pk}"
     assert office.post(f"{url}/change/", {"statut": "annule"}).status_code == 403
     assert office.post(f"{url}/delete/", {"post": "yes"}).status_code == 403
@@ -48,6 +51,15 @@ def test_a_failed_run_has_a_page_too(office, db):
     run = TrainingLog.objects.create(statut="echoue", erreur="Aucune interaction")
     page = office.get(f"/admin/recommender/traininglog/{run.pk}/change/").content.decode()
     assert "Aucune interaction" in page
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(31, True), (20, False)])
+def test_a_run_that_no_worker_takes_says_how_to_start_one(office, db, seconds, said):
+    asked = timezone.now() - dt.timedelta(seconds=seconds)
+    run = TrainingLog.objects.create(statut="en_attente", debut=asked)
+    for path in ("", f"{run.pk}/change/"):
+        page = office.get(f"/admin/recommender/traininglog/{path}").content.decode()
+        assert ("python manage.py db_worker" in page) is said, path
 
 
 def test_a_run_of_one_epoch_is_drawn(db):

@@ -79,6 +79,30 @@ def test_cuda_without_a_device_is_one_clear_sentence(bank):
         call_command("train_model", "--device=cuda", verbosity=0)
 
 
+def test_in_the_background_it_says_what_waits_and_where_to_watch(queue, bank, capsys):
+    call_command("train_model", *FAST, "--model-version=v1", "--background", verbosity=0)
+    run = TrainingLog.objects.get()
+    assert (run.statut, run.version) == (StatutEntrainement.EN_ATTENTE, "v1")
+    assert (run.hyperparametres["batch_size"], run.hyperparametres["epochs"]) == (32, 8)
+    out = capsys.readouterr().out
+    assert f"Entraînement {run.pk} demandé" in out
+    assert f"/admin/recommender/traininglog/{run.pk}/change/" in out
+    assert exit_code(*FAST, "--background") == 75
+
+
+def test_in_the_background_an_option_that_makes_no_sense_is_2_too(queue, bank):
+    assert exit_code("--epochs=0", "--background") == 2
+    assert exit_code("--model-version=../x", "--background") == 2
+    assert not TrainingLog.objects.exists()
+
+
+def test_where_there_is_no_background_it_says_so_and_trains(bank, capsys):
+    call_command("train_model", *FAST, "--model-version=v1", "--background", verbosity=0)
+    out = capsys.readouterr().out
+    assert "TACHES_EN_ARRIERE_PLAN" in out
+    assert "Modèle v1 actif." in out
+
+
 @pytest.fixture
 def _interruptible() -> Iterator[None]:
     """A shell that ran us in the background had us ignore SIGINT, and so would our children."""

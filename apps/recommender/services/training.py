@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
 from apps.core.models import User
 from apps.recommender import selectors
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import DeviceUnavailable, InvalidVersion, VersionExists
-from apps.recommender.models import Declencheur, ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.models import (
+    Declencheur,
+    DeclencheurActivation,
+    ModelMetadata,
+    StatutEntrainement,
+    TrainingLog,
+)
+from apps.recommender.services.activation import activate
 
 if TYPE_CHECKING:
     from apps.recommender.ml.artifact import ArtifactInfo
     from apps.recommender.ml.data_loader import Dataset
     from apps.recommender.ml.evaluation import Evaluation
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5
 
@@ -57,8 +74,8 @@ class _Watch:
     """Writes a run's progress to its row, at most every few seconds between two epochs."""
 
     run: TrainingLog
-    on_epoch: Epoch
-    on_step: Progress
+    on_epoch: Epoch = lambda entry: None
+    on_step: Progress = lambda done, total: None
     beaten_at: float = field(default_factory=time.monotonic)
 
     def epoch(self, entry: dict[str, Any]) -> None:
@@ -73,9 +90,14 @@ class _Watch:
         self.on_step(done, total)
 
     def _beat(self, *fields: str) -> None:
+        """A database that is away for a moment costs a beat, not the hours of a training."""
         self.run.battement = timezone.now()
-        self.run.save(update_fields=["battement", *fields])
         self.beaten_at = time.monotonic()
+        _renew_connection()
+        try:
+            self.run.save(update_fields=["battement", *fields])
+        except OperationalError as error:
+            logger.warning("%s : avancement non écrit : %s", self.run, error)
 
 
 def train(
@@ -88,20 +110,48 @@ def train(
     on_step: Progress = lambda done, total: None,
 ) -> Outcome:
     """Run the whole pipeline; whatever happens, the row of the run says how it ended."""
-    version = version or f"{timezone.now():%Y%m%d-%H%M%S}-{config.architecture}"
-    _require_possible(config, version)
-    run = _start(config, declencheur, lance_par)
+    version = version or default_version(config)
+    require_free_place()
+    _require_device(config)
+    require_free_version(version)
+    run = new_run(config, version, declencheur, lance_par)
+    _take_place(run)
+    with _ending(run):
+        return _train(run, config, _Watch(run, on_epoch, on_step))
+
+
+def train_waiting(run: TrainingLog) -> Outcome:
+    """The same for a run that waited for a worker; without a place, it ends cancelled."""
     try:
-        return _train(run, config, version, _Watch(run, on_epoch, on_step))
-    except KeyboardInterrupt:
-        _end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
+        require_free_place()
+        _take_place(run)
+    except TrainingInProgress as error:
+        end(run, StatutEntrainement.ANNULE, f"Pas commencé : {error}")
+        raise
+    with _ending(run):
+        config = TrainingConfig(**run.hyperparametres)
+        _require_device(config)
+        require_free_version(run.version)
+        return _train(run, config, _Watch(run))
+
+
+def default_version(config: TrainingConfig) -> str:
+    return f"{timezone.now():%Y%m%d-%H%M%S}-{config.architecture}"
+
+
+@contextmanager
+def _ending(run: TrainingLog) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
         raise
     except BaseException as error:
-        _end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
+        end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
         raise
 
 
-def _train(run: TrainingLog, config: TrainingConfig, version: str, watch: _Watch) -> Outcome:
+def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     import torch
 
     from apps.recommender.ml import artifact, data_loader, trainer
@@ -129,7 +179,7 @@ def _train(run: TrainingLog, config: TrainingConfig, version: str, watch: _Watch
     everything = data_loader.whole(interactions)
     final = trainer.refit(everything, config, best, on_step=watch.step)
     metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
-    info = artifact.save(settings.ML_MODELS_DIR, version, final, everything, metadata)
+    info = artifact.save(settings.ML_MODELS_DIR, run.version, final, everything, metadata)
     model = _register(run, config, info)
     return Outcome(run, model, interval)
 
@@ -144,43 +194,56 @@ def _references(dataset: Dataset, config: TrainingConfig) -> dict[str, Evaluatio
     }
 
 
-def _require_possible(config: TrainingConfig, version: str) -> None:
-    """Refuse at once what would fail after minutes of training."""
-    from apps.recommender.ml import artifact, trainer
+def _require_device(config: TrainingConfig) -> None:
+    from apps.recommender.ml import trainer
 
     trainer.require_device(config.device)
+
+
+def require_free_version(version: str) -> None:
+    """Refuse at once what would fail after minutes of training."""
+    from apps.recommender.ml import artifact
+
     on_disk = artifact.version_path(settings.ML_MODELS_DIR, version).exists()
     if on_disk or ModelMetadata.objects.filter(version=version).exists():
         raise VersionExists(f"Le modèle {version} existe déjà : choisissez une autre version.")
 
 
-def _start(config: TrainingConfig, declencheur: str, lance_par: User | None) -> TrainingLog:
-    _free_dead_runs()
+def require_free_place() -> None:
+    """Refuse while a run lives; end the one whose process died."""
+    for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS):
+        if not run.is_dead:
+            raise TrainingInProgress(
+                f"{run} depuis {timezone.localtime(run.debut):%H:%M}"
+                " : attendez sa fin ou annulez-le."
+            )
+        end(run, StatutEntrainement.INTERROMPU, "Le processus s'est arrêté sans prévenir.")
+
+
+def new_run(
+    config: TrainingConfig, version: str, declencheur: str, lance_par: User | None
+) -> TrainingLog:
+    """Not saved: its place, or its turn, decides whether it may be."""
+    return TrainingLog(
+        version=version,
+        declencheur=declencheur,
+        lance_par=lance_par,
+        hyperparametres=asdict(config),
+        epoch_totale=config.epochs,
+    )
+
+
+def _take_place(run: TrainingLog) -> None:
+    run.statut = StatutEntrainement.EN_COURS
+    run.debut = run.battement = timezone.now()
+    run.hote, run.pid = socket.gethostname(), os.getpid()
     try:
         with transaction.atomic():
-            return TrainingLog.objects.create(
-                statut=StatutEntrainement.EN_COURS,
-                declencheur=declencheur,
-                lance_par=lance_par,
-                hyperparametres=asdict(config),
-                epoch_totale=config.epochs,
-                hote=socket.gethostname(),
-                pid=os.getpid(),
-            )
+            run.save()
     except IntegrityError:
-        running = TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS).first()
         raise TrainingInProgress(
-            f"{running or 'Un entraînement'} depuis {timezone.localtime(running.debut):%H:%M}"
-            " : attendez sa fin ou annulez-le."
-            if running
-            else "Un autre entraînement vient de finir : relancez la commande."
+            "Un autre entraînement vient de commencer : attendez sa fin ou annulez-le."
         ) from None
-
-
-def _free_dead_runs() -> None:
-    for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS):
-        if run.is_dead:
-            _end(run, StatutEntrainement.INTERROMPU, "Le processus s'est arrêté sans prévenir.")
 
 
 def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
@@ -191,21 +254,26 @@ def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
     run.save()
 
 
-def _end(run: TrainingLog, statut: str, erreur: str = "") -> None:
+def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
     """A run ends once: an interruption that comes after its model is active changes nothing."""
+    _renew_connection()
     end = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
-    TrainingLog.objects.filter(pk=run.pk, statut=StatutEntrainement.EN_COURS).update(**end)
+    TrainingLog.objects.filter(pk=run.pk, fin=None).update(**end)
     run.refresh_from_db(fields=list(end))
+
+
+def _renew_connection() -> None:
+    """As at the start of a request: a database that restarted since has closed ours."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 @transaction.atomic
 def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> ModelMetadata:
     """End the run and add its model, which becomes the active one if it beats popularity."""
-    _end(run, StatutEntrainement.TERMINE)
+    end(run, StatutEntrainement.TERMINE)
     motif = refusal(run)
-    if not motif:
-        ModelMetadata.objects.filter(est_actif=True).update(est_actif=False)
-    return ModelMetadata.objects.create(
+    model = ModelMetadata.objects.create(
         version=info.version,
         architecture=config.architecture,
         embedding_dim=config.embedding_dim,
@@ -218,10 +286,10 @@ def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> M
         metriques=run.metriques,
         eligible=not motif,
         motif_refus=motif,
-        est_actif=not motif,
-        active_le=None if motif else timezone.now(),
-        active_par=None if motif else run.lance_par,
     )
+    if model.eligible:
+        activate(model, par=run.lance_par, declencheur=DeclencheurActivation.ENTRAINEMENT)
+    return model
 
 
 def refusal(run: TrainingLog) -> str:

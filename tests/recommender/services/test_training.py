@@ -168,7 +168,7 @@ def test_a_cancelled_run_says_so(bank):
 
 def test_an_interruption_after_the_end_changes_nothing(trained):
     run = TrainingLog.objects.get()
-    training._end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
+    training.end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
     run.refresh_from_db()
     assert (run.statut, run.erreur) == (StatutEntrainement.TERMINE, "")
 

@@ -1,11 +1,15 @@
 import signal
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
 from tqdm import tqdm
 
 from apps.recommender.labels import METRICS, MODELS
@@ -13,6 +17,7 @@ from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import MlError
 from apps.recommender.services import training
 from apps.recommender.services.training import Outcome
+from apps.recommender.services.training_requests import request_training
 
 # Exit codes, as sysexits.h and shells have them where they have one.
 FAILED, REFUSED, BUSY, CANCELLED = 3, 4, 75, 130
@@ -48,6 +53,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--model-version", default="", help="nom du modèle (défaut : date et architecture)"
         )
+        parser.add_argument(
+            "--background",
+            action="store_true",
+            help="confier l'entraînement à un travailleur (db_worker) et rendre la main aussitôt ; "
+            "sur place quand TACHES_EN_ARRIERE_PLAN vaut False",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = [option.name for option in fields(TrainingConfig)]
@@ -55,19 +66,21 @@ class Command(BaseCommand):
             config = TrainingConfig(**{name: options[name] for name in names})
         except (ValueError, MlError) as error:
             raise CommandError(str(error), returncode=2) from None
+        if options["background"] and settings.TACHES_EN_ARRIERE_PLAN:
+            self._request(config, options["model_version"])
+            return
+        if options["background"]:
+            self.stdout.write("TACHES_EN_ARRIERE_PLAN vaut False : l'entraînement se fait ici.")
         signal.signal(signal.SIGTERM, _cancel)
         with _Bar(config, quiet=options["verbosity"] == 0) as bar:
             try:
-                outcome = training.train(
-                    config,
-                    version=options["model_version"],
-                    on_epoch=bar.epoch,
-                    on_step=bar.step,
-                )
-            except training.TrainingInProgress as error:
-                raise CommandError(str(error), returncode=BUSY) from None
-            except training.UNUSABLE_OPTIONS as error:
-                raise CommandError(str(error), returncode=2) from None
+                with _usage_errors():
+                    outcome = training.train(
+                        config,
+                        version=options["model_version"],
+                        on_epoch=bar.epoch,
+                        on_step=bar.step,
+                    )
             except (MlError, OSError) as error:
                 raise CommandError(f"Entraînement échoué : {error}", returncode=FAILED) from None
             except KeyboardInterrupt:
@@ -80,6 +93,15 @@ class Command(BaseCommand):
                 returncode=REFUSED,
             )
         self.stdout.write(self.style.SUCCESS(f"Modèle {outcome.model.version} actif."))
+
+    def _request(self, config: TrainingConfig, version: str) -> None:
+        with _usage_errors():
+            run = request_training(config, version=version)
+        page = reverse("admin:recommender_traininglog_change", args=[run.pk])
+        self.stdout.write(
+            f"Entraînement {run.pk} demandé, modèle {run.version} : le premier travailleur libre "
+            f"(python manage.py db_worker) le prend. Suivez-le sur {page}"
+        )
 
     def _show(self, outcome: Outcome) -> None:
         run = outcome.run
@@ -100,6 +122,16 @@ class Command(BaseCommand):
             f"Gain de NDCG@10 sur la popularité : {outcome.gain:+.4f}, intervalle à 95 % "
             f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
         )
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except training.TrainingInProgress as error:
+        raise CommandError(str(error), returncode=BUSY) from None
+    except training.UNUSABLE_OPTIONS as error:
+        raise CommandError(str(error), returncode=2) from None
 
 
 class _Bar:

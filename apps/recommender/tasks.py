@@ -1,0 +1,49 @@
+"""What a `db_worker` does for the recommender."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from django_tasks import task
+
+from apps.recommender.models import StatutEntrainement, TrainingLog
+from apps.recommender.services import training
+
+logger = logging.getLogger(__name__)
+
+
+@task()
+def train_task(run_id: int, request_id: str) -> None:
+    run = TrainingLog.objects.get(pk=run_id)
+    if run.statut != StatutEntrainement.EN_ATTENTE:
+        return
+    logger.info("%s : modèle %s", run, run.version)
+    with _stopping_with_its_worker():
+        outcome = training.train_waiting(run)
+    logger.info("%s : modèle %s. %s", run, run.version, outcome.model.motif_refus)
+
+
+@contextmanager
+def _stopping_with_its_worker() -> Iterator[None]:
+    """A worker told to stop would finish its task first; nobody waits for a training."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # The worker that reloads with the code: signals are not its own to take.
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)  # so that it takes no other task
+        raise KeyboardInterrupt("Son travailleur a été arrêté.")
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
