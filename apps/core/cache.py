@@ -1,0 +1,73 @@
+"""Redis may be dead or frozen; an answer may be neither."""
+
+import logging
+import sys
+import threading
+import time
+from typing import Any
+
+from redis import exceptions
+from redis.connection import Connection, ConnectionInterface, ConnectionPool
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 5
+
+
+class RedisAway(exceptions.ConnectionError):
+    """Refused without asking: the last call failed a moment ago."""
+
+
+class IgnoredAnswers(logging.Filter):
+    """Of what django-redis ignores, the breaker has said the absences; the rest is one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        ignored = record.exc_info[1] if record.exc_info else None
+        failure = ignored.__cause__ if ignored else None
+        record.msg, record.args, record.exc_info = "Redis a refusé : %s", (failure,), None
+        return not isinstance(failure, (exceptions.ConnectionError, exceptions.TimeoutError))
+
+
+class BreakerPool(ConnectionPool):
+    """After one failure no thread of the process calls Redis for a while; then one tries."""
+
+    def reset(self) -> None:
+        """Also runs in a child after a fork, which must inherit no lock that is held."""
+        super().reset()
+        self._breaker = threading.Lock()
+        self._retry_at: float | None = None
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Connection:
+        self._checkpid()
+        if self._retry_at is not None:
+            self._take_the_one_try()
+        return super().get_connection()
+
+    def release(self, connection: ConnectionInterface) -> None:
+        """Where every call ends, and a failed one without its socket."""
+        if not connection.is_connected:
+            self._open(sys.exception())
+        elif self._retry_at is not None:
+            self._close()
+        super().release(connection)  # type: ignore[arg-type]
+
+    def _take_the_one_try(self) -> None:
+        with self._breaker:
+            if self._retry_at is None:
+                return
+            if time.monotonic() < self._retry_at:
+                raise RedisAway
+            self._retry_at = time.monotonic() + PAUSE_SECONDS
+
+    def _open(self, failure: BaseException | None) -> None:
+        with self._breaker:
+            is_new = self._retry_at is None
+            self._retry_at = time.monotonic() + PAUSE_SECONDS
+        if is_new:
+            logger.warning("Redis ne répond pas, on s'en passe : %s", failure)
+
+    def _close(self) -> None:
+        with self._breaker:
+            was_open, self._retry_at = self._retry_at is not None, None
+        if was_open:
+            logger.info("Redis répond de nouveau.")
