@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from apps.recommender import selectors
 from apps.recommender.models import ModelMetadata
@@ -56,15 +57,32 @@ _content_lock = threading.Lock()
 
 def active_model() -> Serving:
     """Look at the database at most once a period; load a new version once, others go on."""
-    if time.monotonic() - _state.checked_at < settings.MODELE_VERIFICATION_SECONDES:
+    if _is_fresh():
         return _state.serving
     # The very first answer waits for the model; later ones are served by the old model meanwhile.
     if _model_lock.acquire(blocking=_state.serving.predictor is None):
         try:
-            _refresh()
+            # Another thread may have looked while this one waited.
+            if not _is_fresh():
+                _refresh()
         finally:
             _model_lock.release()
     return _state.serving
+
+
+def warm_up() -> None:
+    """Pay now for what the first request would wait for; never before a fork, for torch hangs."""
+    try:
+        predictor = active_model().predictor
+    except DatabaseError as error:
+        logger.warning("Le modèle sera chargé à la première requête : %s", error)
+        return
+    if predictor:
+        predictor.warm_up()
+
+
+def _is_fresh() -> bool:
+    return time.monotonic() - _state.checked_at < settings.MODELE_VERIFICATION_SECONDES
 
 
 def _refresh() -> None:
@@ -116,4 +134,5 @@ def content_index(*, knowing: int) -> ContentIndex:
 def reset() -> None:
     """Forget everything, as a new process would."""
     global _state
-    _state = _State()
+    with _model_lock, _content_lock:
+        _state = _State()
