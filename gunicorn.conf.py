@@ -26,15 +26,11 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Load the model before the first request, which would wait for it."""
-    from django.db import Error, connections
+    from django.db import connections
 
     from apps.recommender import model_store
 
-    try:
-        model_store.active_model()
-    except Error as error:
-        worker.log.warning("Le modèle sera chargé à la première requête : %s", error)
-    finally:
-        # This thread answers nobody: its connection would stay open, unused.
-        connections.close_all()
+    model_store.warm_up()
+    # This thread answers nobody: its connection would stay open, unused.
+    connections.close_all()
     worker.log.info("Processus %s prêt", worker.pid)
