@@ -8,7 +8,7 @@ if env.boolean("DEBUG", True):
     from config.settings.development import *  # noqa: F403
     from config.settings.development import MIDDLEWARE
 else:
-    from config.settings.production import *  # type: ignore[assignment] # noqa: F403
+    from config.settings.production import *  # noqa: F403
     from config.settings.production import MIDDLEWARE
 
 ROOT_URLCONF = "benchmarks.serving_urls"

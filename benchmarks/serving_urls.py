@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.core.models import User
 from apps.recommender import model_store
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as product
@@ -38,7 +39,7 @@ class ScoringView(APIView):
         if predictor is None:
             return Response({"ms": None}, status=409)
         start = time.perf_counter()
-        predictor.user_scores(int(request.user.pk))
+        predictor.user_scores(cast(User, request.user).pk)
         return Response({"ms": 1e3 * (time.perf_counter() - start)})
 
 
