@@ -1,13 +1,16 @@
 import datetime as dt
 from typing import Any, cast
+from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.base import File
 from django.core.signing import BadSignature
 from django.db.models import QuerySet
-from django.http import FileResponse
+from django.http import FileResponse, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from drf_spectacular.views import SpectacularAPIView
@@ -24,6 +27,7 @@ from rest_framework_simplejwt.views import (
     TokenObtainPairView,
     TokenRefreshView,
     TokenVerifyView,
+    TokenViewBase,
 )
 
 from apps.core import filters, selectors
@@ -49,6 +53,7 @@ from apps.core.serializers import (
     EvaluationSerializer,
     LoginSerializer,
     MoiSerializer,
+    PasswordChangeSerializer,
     RefreshSerializer,
     TokensSerializer,
     VerifySerializer,
@@ -85,7 +90,7 @@ class SchemaView(SpectacularAPIView):
         """There is one version; the library puts what is asked for into a header as it stands."""
 
 
-@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR}))
+@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR, 403: ERROR}))
 class LoginView(TokenObtainPairView):
     """Ouvrir une session : un jeton d'accès et un jeton de renouvellement."""
 
@@ -111,6 +116,13 @@ class BlacklistView(TokenBlacklistView):
     """Fermer toutes les sessions du compte, sur tous ses appareils."""
 
     serializer_class = BlacklistSerializer
+
+
+@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR, 409: ERROR}))
+class PasswordView(TokenViewBase):
+    """Changer de mot de passe ; toutes les sessions du compte se ferment, une nouvelle s'ouvre."""
+
+    serializer_class = PasswordChangeSerializer
 
 
 class MoiView(generics.RetrieveAPIView[User]):
@@ -271,7 +283,7 @@ class FichierView(APIView):
     content_negotiation_class = AnyAccept
 
     @extend_schema(responses={(200, "application/pdf"): OpenApiTypes.BINARY, 403: ERROR})
-    def get(self, request: Request, jeton: str) -> FileResponse:
+    def get(self, request: Request, jeton: str) -> HttpResponseBase:
         """Le PDF, par le lien signé que donne un téléchargement."""
         link = self.link_of(jeton)
         holder = User.objects.filter(pk=link.user_id, is_active=True).first() or AnonymousUser()
@@ -285,17 +297,26 @@ class FichierView(APIView):
             detail = "Ce lien est invalide ou périmé : demandez-en un autre."
             raise PermissionDenied(detail, code="lien_invalide") from None
 
-    def answer(self, epreuve: Epreuve, document: str) -> FileResponse:
+    def answer(self, epreuve: Epreuve, document: str) -> HttpResponseBase:
         try:
             content = open_document(epreuve, document)
         except FileNotFoundError:
             raise MissingFile from None
+        response = self.sent(content)
         name = file_facts(epreuve, document)["nom_fichier"]
-        response = FileResponse(
-            content, as_attachment=True, filename=name, content_type="application/pdf"
-        )
+        response["Content-Type"] = "application/pdf"
+        response["Content-Disposition"] = content_disposition_header(True, name)
         response["Cache-Control"] = "private, max-age=0"
         response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def sent(self, content: File[bytes]) -> HttpResponseBase:
+        """By nginx, ranges included, where it has the files; else from here, whole."""
+        if settings.ACCEL_PREFIXE:
+            content.close()
+            place = settings.ACCEL_PREFIXE + quote(str(content.name))
+            return HttpResponse(headers={"X-Accel-Redirect": place})
+        response = FileResponse(content)
         if self.request.method == "HEAD":
             # Servers differ in whether they drop the body themselves; the headers stay.
             response.streaming_content = []

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.templatetags.static import static
 
-from config import env
+from config import env, logs
 
 BASE_DIR = env.BASE_DIR
 
@@ -139,16 +139,18 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 PASSWORD_HASHERS = [
-    "apps.core.hashers.Argon2",
+    "apps.core.passwords.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    {"NAME": name}
     for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
+        "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "django.contrib.auth.password_validation.CommonPasswordValidator",
+        "django.contrib.auth.password_validation.NumericPasswordValidator",
+        "apps.core.passwords.MaximumLength",
+        "apps.core.passwords.Change",
     )
 ]
 
@@ -162,7 +164,7 @@ AXES_USERNAME_CALLABLE = "apps.core.login.attempted_username"
 AXES_CLIENT_IP_CALLABLE = "apps.core.login.client_address"
 AXES_LOCKOUT_CALLABLE = "apps.core.login.locked_out"
 CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
-AXES_SENSITIVE_PARAMETERS = ["password"]
+AXES_SENSITIVE_PARAMETERS = ["username", "password"]
 AXES_VERBOSE = False
 
 # --- API ---------------------------------------------------------------------------------
@@ -237,6 +239,8 @@ CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
 LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)
+# Where nginx keeps MEDIA_ROOT for itself (X-Accel-Redirect); empty: Django sends the files.
+ACCEL_PREFIXE = env.matching("ACCEL_PREFIXE", "", "(/.*/)?", "un chemin comme /fichiers-internes/")
 RECOMMANDATIONS_CACHE_SECONDES = env.integer("RECOMMANDATIONS_CACHE_SECONDES", 3600)
 # How long a process may go on with the model it has before it asks the database for another.
 MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
@@ -280,18 +284,4 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
 }
 
-LOG_LEVEL = env.matching(
-    "LOG_LEVEL",
-    "INFO",
-    "DEBUG|INFO|WARNING|ERROR|CRITICAL",
-    "DEBUG, INFO, WARNING, ERROR ou CRITICAL",
-)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "filters": {"redis": {"()": "apps.core.cache.IgnoredAnswers"}},
-    "loggers": {"django_redis.cache": {"filters": ["redis"]}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOGGING = logs.configuration("ligne")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.reliability import servers
-from tests.reliability.servers import Bank, Gunicorn, Postgres, Redis, running
+from tests.reliability.servers import Bank, Gunicorn, Nginx, Postgres, Redis, running
 
 TEMPLATE = "modele"
 # Twelve students who took six of twenty épreuves each, and one administrator.
@@ -61,3 +61,9 @@ def bank(postgres: Postgres, redis: Redis) -> Iterator[Bank]:
 def web(bank: Bank) -> Iterator[Gunicorn]:
     with running(Gunicorn(bank.folder, bank=bank)) as web:
         yield web
+
+
+@pytest.fixture(scope="module")
+def nginx(web: Gunicorn) -> Iterator[Nginx]:
+    with servers.folder() as folder, running(Nginx(folder, web=web)) as nginx:
+        yield nginx

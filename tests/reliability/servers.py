@@ -14,11 +14,14 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -156,6 +159,7 @@ class Server:
 
 
 S = TypeVar("S", bound=Server)
+T = TypeVar("T")
 
 
 @contextmanager
@@ -371,6 +375,8 @@ def production(
         "DB_USER": "banque",
         "DB_PASSWORD": postgres.password,
         "REDIS_URL": redis.url,
+        "NUM_PROXIES": "1",
+        "ACCEL_PREFIXE": "/fichiers-internes/",
     }
     bank = Bank(folder, services | variables, postgres, redis)
     postgres.create_database(name, template=template or "template1")
@@ -411,6 +417,7 @@ class Client:
     port: int
     token: str = ""
     timeout: float = 30
+    tls: ssl.SSLContext | None = None
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         sent = {"Host": DOMAIN, "X-Forwarded-Proto": "https"}
@@ -420,11 +427,15 @@ class Client:
             body = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=self.timeout)
-        with closing(connection):
+        with closing(self.connection()) as connection:
             connection.request(method, path, body, sent)
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
+
+    def connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(HOST, self.port, timeout=self.timeout)
+        return http.client.HTTPSConnection(HOST, self.port, timeout=self.timeout, context=self.tls)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.call("GET", path, **headers)
@@ -477,3 +488,128 @@ class Gunicorn(Server):
         finally:
             for pid in others:
                 os.kill(pid, signal.SIGCONT)
+
+
+# What differs between deploy/nginx.conf and a test: addresses and folders, nothing that decides.
+_NGINX = """
+daemon off;
+user www-data;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log warn;
+worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/banque.conf;
+}}
+"""
+
+
+@dataclass
+class Nginx(Server):
+    """deploy/nginx.conf in front of a gunicorn: TLS on `port`, plain HTTP on `plain_port`."""
+
+    web: Gunicorn = field(kw_only=True)
+    plain_port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self._make_certificate()
+        places = {
+            "listen 80;": f"listen {HOST}:{self.plain_port};",
+            "listen 443 ssl http2;": f"listen {HOST}:{self.port} ssl http2;",
+            "listen [::]:80;": "",
+            "listen [::]:443 ssl http2;": "",
+            "server 127.0.0.1:8000;": f"server {HOST}:{self.web.port};",
+            "votre-domaine.com": DOMAIN,
+            "/etc/ssl/banque/": f"{self.folder}/",
+            "/var/log/nginx/": f"{self.folder}/",
+            "/srv/banque/media/": f"{self.web.bank.folder}/media/",
+        }
+        text = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+        for here, there in places.items():
+            assert here in text, here
+            text = text.replace(here, there)
+        (self.folder / "banque.conf").write_text(text)
+        self.configuration.write_text(_NGINX.format(folder=self.folder))
+
+    def _make_certificate(self) -> None:
+        names = f"subjectAltName=DNS:{DOMAIN},IP:{HOST}"
+        subprocess.run(
+            [
+                *(
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:P-256",
+                ),
+                *("-nodes", "-days", "2", "-subj", f"/CN={DOMAIN}", "-addext", names),
+                *("-keyout", self.folder / "cle.pem", "-out", self.folder / "certificat.pem"),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "nginx.conf"
+
+    def argv(self) -> list[str]:
+        return ["nginx", "-c", str(self.configuration)]
+
+    def is_ready(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.port), 1).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    @property
+    def client(self) -> Client:
+        trusting = ssl.create_default_context(cafile=self.folder / "certificat.pem")
+        return Client(self.port, tls=trusting)
+
+    def logged(self, answer: Answer) -> dict[str, Any]:
+        """The line of the access log about this answer: it is written once the answer left."""
+
+        def found() -> bool:
+            lines.extend(json.loads(line) for line in log.read_text("utf-8").splitlines())
+            return any(line["request_id"] == wanted for line in lines)
+
+        lines: list[dict[str, Any]] = []
+        log, wanted = self.folder / "banque.log", answer.headers["X-Request-ID"]
+        wait_until(found, f"a line of {log} about {wanted}", 5)
+        return next(line for line in lines if line["request_id"] == wanted)
+
+
+# --- Load --------------------------------------------------------------------------------
+
+
+@contextmanager
+def under_load(calls: Iterable[Callable[[], T]]) -> Iterator[list[T]]:
+    """Repeat each call in a thread of its own during the block; all that they returned."""
+    done: list[T] = []
+    over = threading.Event()
+
+    def repeat(call: Callable[[], T]) -> None:
+        while not over.is_set():
+            done.append(call())
+
+    calls = list(calls)
+    with ThreadPoolExecutor(len(calls)) as pool:
+        threads = [pool.submit(repeat, call) for call in calls]
+        try:
+            yield done
+        finally:
+            over.set()
+    for thread in threads:
+        thread.result()

@@ -1,0 +1,205 @@
+"""deploy/nginx.conf in front of gunicorn, with its own TLS, as production has them."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.factories import PASSWORD, pdf
+from tests.reliability.servers import (
+    DOMAIN,
+    HOST,
+    Bank,
+    Client,
+    Gunicorn,
+    Nginx,
+    under_load,
+    wait_until,
+)
+
+pytestmark = pytest.mark.requires("servers", "nginx")
+
+CONTENT = pdf("nginx")
+
+
+@pytest.fixture(scope="module")
+def awa(nginx: Nginx) -> Client:
+    return nginx.client.signed_in("etudiant0", PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def epreuve(bank: Bank) -> int:
+    """One with a file, as the suite makes it."""
+    return int(
+        bank.python(
+            "from tests.factories import EpreuveFactory, pdf, with_file\n"
+            "print(with_file(EpreuveFactory(), pdf('nginx')).pk)"
+        )
+    )
+
+
+@pytest.fixture
+def link(awa: Client, epreuve: int) -> str:
+    url = awa.post(f"/api/epreuves/{epreuve}/download/").json["url"]
+    assert url.startswith(f"https://{DOMAIN}/api/fichiers/")
+    return urlsplit(url).path
+
+
+def test_the_configuration_is_accepted_without_a_warning(nginx: Nginx) -> None:
+    checked = subprocess.run(
+        [*nginx.argv(), "-t"], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "test is successful" in checked.stderr
+    assert "[warn]" not in checked.stderr
+
+
+def test_http_is_sent_to_https(nginx: Nginx) -> None:
+    answer = Client(nginx.plain_port).get("/api/epreuves/?page=2")
+    assert answer.status == 301
+    assert answer.headers["Location"] == f"https://{DOMAIN}/api/epreuves/?page=2"
+
+
+def test_a_pdf_is_whole_and_named_and_keeps_the_headers_of_the_application(
+    nginx: Nginx, link: str
+) -> None:
+    answer = nginx.client.get(link)
+    assert (answer.status, answer.body) == (200, CONTENT)
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    assert answer.headers["Cache-Control"] == "private, max-age=0"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Strict-Transport-Security"]
+    assert nginx.logged(answer)["chemin"] == "/api/fichiers/***/"
+    assert "X-Accel-Redirect" not in answer.headers
+    assert nginx.client.call("HEAD", link).headers["Content-Length"] == str(len(CONTENT))
+
+
+def test_a_download_is_resumed_and_not_mixed_with_another_file(nginx: Nginx, link: str) -> None:
+    etag = nginx.client.get(link).headers["ETag"]
+    part = nginx.client.get(link, Range="bytes=10-19", If_Range=etag)
+    assert (part.status, part.body) == (206, CONTENT[10:20])
+    assert part.headers["Content-Range"] == f"bytes 10-19/{len(CONTENT)}"
+    changed = nginx.client.get(link, Range="bytes=10-19", If_Range='"another"')
+    assert (changed.status, changed.body) == (200, CONTENT)
+    assert nginx.client.get(link, If_None_Match=etag).status == 304
+    assert nginx.client.get(link, Range=f"bytes={len(CONTENT)}-").status == 416
+
+
+def test_files_leave_by_a_signed_link_only(nginx: Nginx, bank: Bank, link: str) -> None:
+    ((name,),) = bank.sql("select fichier from core_epreuve where fichier <> ''")
+    assert (bank.folder / "media" / name).read_bytes() == CONTENT
+    for path in (
+        f"/fichiers-internes/{name}",
+        f"/media/{name}",
+        f"/api/../fichiers-internes/{name}",
+    ):
+        assert nginx.client.get(path).status == 404
+    asked = nginx.client.get("/api/epreuves/", X_Accel_Redirect=f"/fichiers-internes/{name}")
+    assert asked.json["count"] == 21
+    altered = link[:-3] + ("AA/" if link[-3:] != "AA/" else "BB/")
+    assert nginx.client.get(altered).status == 403
+
+
+def test_what_a_client_says_of_its_way_does_not_count(nginx: Nginx, bank: Bank) -> None:
+    forged = {"X_Forwarded_For": "203.0.113.7", "X_Request_ID": "forged-request-id"}
+    wrong = {"username": "etudiant1", "password": "pas-le-bon"}
+    answer = nginx.client.post("/api/token/", wrong, **forged)
+    assert answer.status == 401
+    assert answer.headers["X-Request-ID"] == answer.json["request_id"] != "forged-request-id"
+    assert nginx.logged(answer)["adresse"] == HOST
+    tried = "select distinct ip_address from axes_accessattempt where username = 'etudiant1'"
+    assert [str(address) for (address,) in bank.sql(tried)] == [HOST]
+
+
+def test_the_access_log_keeps_neither_links_nor_what_was_asked(nginx: Nginx, link: str) -> None:
+    nginx.client.get(link)
+    nginx.client.get(link.replace("fichiers", "%66ichiers"))
+    asked = nginx.logged(nginx.client.get("/api/epreuves/?search=secret-question"))
+    assert (asked["chemin"], asked["statut"], asked["methode"]) == ("/api/epreuves/", 200, "GET")
+    text = (nginx.folder / "banque.log").read_text("utf-8")
+    assert link.split("/")[3] not in text
+    assert "secret-question" not in text
+
+
+def test_metrics_are_not_public(nginx: Nginx) -> None:
+    for path in ("/metrics", "/metrics/"):
+        assert nginx.client.get(path).status == 404
+
+
+def test_an_answer_is_compressed(nginx: Nginx) -> None:
+    answer = nginx.client.get("/api/epreuves/", Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.body[:2] == b"\x1f\x8b"
+
+
+def test_a_deposit_may_be_large_and_nothing_else(awa: Client) -> None:
+    large = b"x" * (5 * 1024 * 1024)
+    assert awa.post("/api/epreuves/", large).status == 403
+    refused = awa.post("/api/evaluations/", large)
+    assert refused.status == 413
+    assert refused.json["errors"][0]["code"] == "trop_volumineux"
+    assert refused.json["request_id"] == refused.headers["X-Request-ID"]
+    assert awa.post("/api/epreuves/", b"x" * (42 * 1024 * 1024)).status == 413
+
+
+def test_without_gunicorn_the_answer_is_a_503_in_the_form_of_the_api(
+    nginx: Nginx, web: Gunicorn, link: str
+) -> None:
+    web.stop()
+    try:
+        answer = nginx.client.get(link)
+    finally:
+        web.start()
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json["errors"][0]["code"] == "serveur_indisponible"
+    assert nginx.logged(answer)["amont_statut"] == "502"
+    token = link.split("/")[3]
+    for log in nginx.folder.glob("*.log"):
+        assert token not in log.read_text("utf-8"), log
+
+
+@pytest.fixture
+def slow_clients(nginx: Nginx) -> Iterator[list[socket.socket]]:
+    """Many more than gunicorn has threads, each in the middle of what it sends."""
+    started = (
+        b"POST /api/token/ HTTP/1.1\r\nHost: banque.test\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 1000\r\n\r\n{",
+        b"GET /api/epreuves/ HTTP/1.1\r\nHost: banque.test\r\nX-Slow: ",
+    )
+    tls = nginx.client.tls
+    assert tls is not None
+    with ExitStack() as stack:
+        sockets = []
+        for rank in range(48):
+            plain = socket.create_connection((HOST, nginx.port), 10)
+            wrapped = stack.enter_context(tls.wrap_socket(plain, server_hostname=HOST))
+            wrapped.sendall(started[rank % 2])
+            sockets.append(wrapped)
+        yield sockets
+
+
+def test_slow_clients_hold_no_thread_of_gunicorn(
+    nginx: Nginx, web: Gunicorn, slow_clients: list[socket.socket]
+) -> None:
+    time.sleep(0.5)
+    begun = time.monotonic()
+    for _ in range(20):
+        assert nginx.client.get("/api/epreuves/").status == 200
+    assert time.monotonic() - begun < 4, "gunicorn waits 5 s for the rest of a request"
+    assert web.is_running
+
+
+def test_a_reload_of_gunicorn_loses_no_request(nginx: Nginx, web: Gunicorn) -> None:
+    before = set(web.workers)
+    with under_load([lambda: nginx.client.get("/api/epreuves/").status] * 4) as statuses:
+        web.send(signal.SIGHUP)
+        wait_until(lambda: not before & set(web.workers) and web.is_ready(), "new workers", 20)
+        seen = len(statuses)
+        wait_until(lambda: len(statuses) > seen + 20, "answers of the new workers")
+    assert set(statuses) == {200}
