@@ -39,6 +39,7 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "token/refresh/": {"POST": (401,) * 5},
     "token/verify/": {"POST": (401,) * 5},
     "token/blacklist/": {"POST": (401,) * 5},
+    "mot-de-passe/": {"POST": (401,) * 5},
     "moi/": {"GET": SIGNED_IN},
     "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
     "epreuves/populaires/": {"GET": OPEN},
@@ -86,7 +87,7 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "docs/": {"GET": OPEN},
 }
 # Here everybody has come in.
-DOORS = ("token/", "fichiers/", "schema/", "docs/")
+DOORS = ("token/", "mot-de-passe/", "fichiers/", "schema/", "docs/")
 
 
 @pytest.fixture
@@ -128,6 +129,11 @@ def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
         "token/refresh/": {"refresh": "x"},
         "token/verify/": {"token": "x"},
         "token/blacklist/": {"refresh": "x"},
+        "mot-de-passe/": {
+            "username": "personne",
+            "mot_de_passe": "x",
+            "nouveau_mot_de_passe": "y",
+        },
         "evaluations/": {"epreuve": world["publiee"], "note_difficulte": 3, "note_pertinence": 3},
         "commentaires/": {"epreuve": world["publiee"], "contenu": "Merci"},
         "commentaires/<commentaire>/": {"contenu": "Mieux"},

@@ -128,6 +128,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     )
     add_fieldsets = (
         (None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),
+        ("Compte", {"fields": ("mot_de_passe_temporaire",)}),
     )
 
     @admin.display(description="nom", ordering="last_name")

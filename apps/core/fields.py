@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from apps.core.exceptions import NotPublished
+from apps.core.passwords import LENGTH_MAX
 from apps.core.services.files import Pdf, read_pdf
 
 
@@ -67,3 +68,8 @@ class PdfField(serializers.FileField):
 
     def to_internal_value(self, data: Any) -> Pdf:  # type: ignore[override]
         return read_pdf(super().to_internal_value(data))
+
+
+class PasswordField(serializers.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(write_only=True, max_length=LENGTH_MAX, trim_whitespace=False, **kwargs)

@@ -1,9 +1,12 @@
 from typing import Any, ClassVar
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.fields import get_error_detail
 from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.serializers import (
     TokenBlacklistSerializer,
@@ -13,7 +16,7 @@ from rest_framework_simplejwt.serializers import (
 
 from apps.core import login, selectors
 from apps.core.exceptions import PasswordToChange
-from apps.core.fields import Choice, CodeField, IdField, PdfField, PublishedField
+from apps.core.fields import Choice, CodeField, IdField, PasswordField, PdfField, PublishedField
 from apps.core.models import (
     Commentaire,
     Contexte,
@@ -25,7 +28,7 @@ from apps.core.models import (
     Statut,
     User,
 )
-from apps.core.services.accounts import close_sessions, open_session
+from apps.core.services.accounts import change_password, close_sessions, open_session
 from apps.core.services.files import DOCUMENTS
 from apps.core.tokens import RefreshToken, UntypedToken, new_tokens
 
@@ -34,13 +37,37 @@ from apps.core.tokens import RefreshToken, UntypedToken, new_tokens
 
 class LoginSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(write_only=True, max_length=150)
-    password = serializers.CharField(write_only=True, max_length=128, trim_whitespace=False)
+    password = PasswordField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         user = login.identify(self.context["request"], **attrs)
         if user.mot_de_passe_temporaire:
             raise PasswordToChange
         return open_session(user)
+
+
+class NewPasswordSerializer(serializers.Serializer[Any]):
+    nouveau_mot_de_passe = PasswordField()
+
+    def take(self, user: User, password: str) -> dict[str, str]:
+        """Make it that person's password; return the tokens of the one session that is left."""
+        try:
+            validate_password(password, user)
+        except DjangoValidationError as error:
+            refused = get_error_detail(error)
+            raise serializers.ValidationError({"nouveau_mot_de_passe": refused}) from None
+        change_password(user, password)
+        return open_session(user)
+
+
+class PasswordChangeSerializer(NewPasswordSerializer):
+    username = serializers.CharField(write_only=True, max_length=150)
+    mot_de_passe = PasswordField(help_text="Le présent.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        request = self.context["request"]
+        user = login.identify(request, attrs["username"], attrs["mot_de_passe"])
+        return self.take(user, attrs["nouveau_mot_de_passe"])
 
 
 class TokensSerializer(serializers.Serializer[Any]):

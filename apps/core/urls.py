@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("token/refresh/", views.RefreshView.as_view(), name="token-refresh"),
     path("token/verify/", views.VerifyView.as_view(), name="token-verify"),
     path("token/blacklist/", views.BlacklistView.as_view(), name="token-blacklist"),
+    path("mot-de-passe/", views.PasswordView.as_view(), name="mot-de-passe"),
     path("moi/", views.MoiView.as_view(), name="moi"),
     path("fichiers/<str:jeton>/", views.FichierView.as_view(), name="fichier"),
     *router.urls,
