@@ -1,4 +1,4 @@
-"""Read an interaction log and a catalogue from CSV or TSV files; refuse what makes no sense."""
+"""Read CSV and TSV files: a log, a catalogue, a list of people; refuse what makes no sense."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from django.db import models
 from django.utils import timezone
 
 from apps.core.models import Niveau, Session, TypeEpreuve, TypeInteraction, fenetre_of
+from apps.core.text import normalise
 
 LINES_SHOWN = 20
 
-# The names under which the logs we know call a column; an option names any other.
-ALIASES: dict[str, tuple[str, ...]] = {
+# The names under which the files we know call a column; an option names any other.
+Aliases = Mapping[str, tuple[str, ...]]
+LOG: Aliases = {
     "user": ("user_id", "username", "user", "matricule"),
     "epreuve": ("epreuve_id", "item_id", "reference_externe", "reference", "epreuve", "item"),
     "date": ("timestamp", "date", "horodatage"),
@@ -33,10 +35,20 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "type_epreuve": ("type_epreuve",),
     "session": ("session",),
 }
+PEOPLE: Aliases = {
+    "matricule": ("matricule", "numero"),
+    "nom": ("nom", "noms", "nom_complet", "last_name"),
+    "prenom": ("prenom", "prenoms", "first_name"),
+    "email": ("email", "e-mail", "courriel", "mail"),
+    "filiere": ("filiere",),
+    "niveau": ("niveau",),
+    "role": ("role",),
+    "username": ("username", "identifiant"),
+}
 
 
 class MalformedFile(Exception):
-    """The file cannot be read as a log; nothing was written."""
+    """The file cannot be read for what it should be; nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class CatalogueEntry:
 class Table:
     """A CSV or TSV file with a header; `user_id:token` is the column `user_id`, of type token."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, str], aliases: Aliases = LOG) -> None:
         self.path = path
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -102,8 +114,9 @@ class Table:
         self.width = len(header)
         names, kinds = zip(*(cell.strip().partition(":")[::2] for cell in header), strict=True)
         self.kind = dict(zip(names, kinds, strict=True))
-        self.index = {role: at for role in ALIASES if (at := self._find(role, names, columns)) >= 0}
-        self.names = names
+        self.names: tuple[str, ...] = names
+        found = {role: self._find(columns.get(role), aliases[role]) for role in aliases}
+        self.index = {role: at for role, at in found.items() if at >= 0}
         if repeated := next((name for name in names if names.count(name) > 1), None):
             raise MalformedFile(f"{path} a plusieurs colonnes « {repeated} ».")
 
@@ -115,9 +128,11 @@ class Table:
                 f"{self.path}, ligne {self.reader.line_num} : {error}. Rien n'a été importé."
             ) from None
 
-    def _find(self, role: str, names: tuple[str, ...], columns: Mapping[str, str]) -> int:
-        candidates = (columns.get(role), *ALIASES[role])
-        return next((names.index(name) for name in candidates if name in names), -1)
+    def _find(self, named: str | None, aliases: tuple[str, ...]) -> int:
+        if named in self.names:
+            return self.names.index(named)
+        plain = [normalise(name) for name in self.names]
+        return next((plain.index(name) for name in aliases if name in plain), -1)
 
     def require(self, *roles: str, columns: Mapping[str, str]) -> None:
         """These roles must have a column, and one that was named must be there."""
@@ -233,9 +248,9 @@ def _entry(path: Path, line: int, row: dict[str, str], several: bool) -> Catalog
             annee=_year(row.get("annee", "")),
             matiere=first[:120],
             filiere=row.get("filiere", "")[:120],
-            niveau=_choice(row.get("niveau", ""), Niveau, Niveau.AUTRE),
-            type_epreuve=_choice(row.get("type_epreuve", ""), TypeEpreuve, TypeEpreuve.AUTRE),
-            session=_choice(row.get("session", ""), Session, Session.UNIQUE),
+            niveau=one_of(row.get("niveau", ""), Niveau, Niveau.AUTRE),
+            type_epreuve=one_of(row.get("type_epreuve", ""), TypeEpreuve, TypeEpreuve.AUTRE),
+            session=one_of(row.get("session", ""), Session, Session.UNIQUE),
             description=", ".join(subjects.split()) if several else "",
         )
     except ValueError as error:
@@ -251,9 +266,34 @@ def _year(text: str) -> int | None:
     return int(text)
 
 
-def _choice(text: str, choices: type[models.TextChoices], default: str) -> str:
+def one_of(text: str, choices: type[models.TextChoices], default: str) -> str:
     if not text:
         return default
     if text not in choices.values:
         raise ValueError(f"« {text} » inconnu (attendu : {', '.join(choices.values)})")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    line: int
+    matricule: str
+    nom: str
+    prenom: str
+    email: str
+    filiere: str
+    niveau: str
+    role: str
+    username: str
+
+
+def read_people(path: Path, columns: Mapping[str, str]) -> list[Person]:
+    """Every line of the list; a cell or an optional column that is not there reads as empty."""
+    table = Table(path, columns, PEOPLE)
+    asked = {"prenom", "role", "username"} & columns.keys()
+    table.require("matricule", "nom", "email", "filiere", "niveau", *asked, columns=columns)
+    empty = dict.fromkeys(PEOPLE, "")
+    people = [Person(line=line, **(empty | row)) for line, row in table.rows()]
+    if not people:
+        raise MalformedFile(f"{path} ne contient personne.")
+    return people

@@ -166,8 +166,8 @@ def _new_epreuves(
     now = timezone.now()
     blank = CatalogueEntry("", None, "", "", Niveau.AUTRE, TypeEpreuve.AUTRE, Session.UNIQUE, "")
     entries = {ref: catalogue.get(ref, blank) for ref in references}
-    matieres = _nomenclature(Matiere, {entry.matiere or "Autre" for entry in entries.values()})
-    filieres = _nomenclature(Filiere, {e.filiere for e in entries.values() if e.filiere})
+    matieres = nomenclature(Matiere, {entry.matiere or "Autre" for entry in entries.values()})
+    filieres = nomenclature(Filiere, {e.filiere for e in entries.values() if e.filiere})
     fresh = []
     for reference, entry in entries.items():
         epreuve = Epreuve(
@@ -188,7 +188,7 @@ def _new_epreuves(
     return fresh
 
 
-def _nomenclature(model: type[Row], names: set[str]) -> dict[str, Row]:
+def nomenclature(model: type[Row], names: set[str]) -> dict[str, Row]:
     """Find each name as a code or a name of the bank, or add it under a free code."""
     found = {}
     for name in sorted(names):

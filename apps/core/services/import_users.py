@@ -1,0 +1,221 @@
+"""Make the accounts of a school from its list, each with a password that serves once."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from apps.core.models import Epreuve, Filiere, Niveau, Role, User
+from apps.core.services.epreuves import refresh_search_text
+from apps.core.services.import_files import Person, one_of, read_people
+from apps.core.services.imports import nomenclature
+from apps.core.text import normalise
+
+Progress = Callable[[int, int], None]
+# Without 0, O, 1 and l, which people mistake: 32 signs, so that twelve of them are 60 bits.
+_SIGNS = "abcdefghijkmnpqrstuvwxyz23456789"
+_UPDATED = ("first_name", "last_name", "email", "niveau", "filiere")
+
+
+@dataclass
+class AccountsReport:
+    read: int = 0
+    created: int = 0
+    updated: int = 0
+    refused: list[tuple[int, str]] = field(default_factory=list)
+
+
+def import_users(
+    path: Path,
+    *,
+    output: Path | None,
+    create_missing: bool = False,
+    columns: Mapping[str, str],
+    on_progress: Progress = lambda done, total: None,
+) -> AccountsReport:
+    """Write all that is right in one transaction, and nothing at all without an `output`."""
+    people = read_people(path, columns)
+    report = AccountsReport(read=len(people))
+    accounts = _accepted(people, create_missing, report)
+    fresh = [account for account in accounts if account.is_new]
+    report.created = len(fresh)
+    # A password cannot be read again once the account is there: first the file, then the account.
+    with _secret_file(output) if output and fresh else nullcontext() as file:
+        if file:
+            _give_passwords(fresh, file, on_progress)
+        with transaction.atomic():
+            _write(accounts, report)
+            if output is None:
+                transaction.set_rollback(True)
+    return report
+
+
+@dataclass
+class _Account:
+    user: User
+    person: Person
+
+    def __post_init__(self) -> None:
+        self.is_new = self.user.pk is None
+        self.before = self.facts()
+        self.lacks_filiere = False
+
+    def facts(self) -> tuple[object, ...]:
+        return tuple(getattr(self.user, name) for name in _UPDATED)
+
+    def fill(self, filiere: Filiere | None) -> None:
+        """What the list says; where it says nothing, the account stays as it is."""
+        person = self.person
+        said = {
+            "last_name": person.nom,
+            "first_name": person.prenom,
+            "email": person.email,
+            "niveau": one_of(person.niveau.upper(), Niveau, ""),
+            "filiere": filiere,
+        }
+        for name, value in said.items():
+            if value:
+                setattr(self.user, name, value)
+        try:
+            self.user.full_clean(
+                exclude={"password", "filiere"}, validate_unique=False, validate_constraints=False
+            )
+        except ValidationError as error:
+            reasons = (f"{name} : {' '.join(said)}" for name, said in error.message_dict.items())
+            raise ValueError(" ; ".join(reasons)) from None
+        self.lacks_filiere = bool(person.filiere and not filiere)
+
+
+def _accepted(people: list[Person], create_missing: bool, report: AccountsReport) -> list[_Account]:
+    directory = _Directory(create_missing)
+    accepted = []
+    for person in people:
+        try:
+            accepted.append(directory.account(person))
+        except ValueError as reason:
+            report.refused.append((person.line, str(reason)))
+    return accepted
+
+
+class _Directory:
+    """Who holds each matricule, name and address, in the bank and in the lines read so far."""
+
+    def __init__(self, create_missing: bool) -> None:
+        self.lines: dict[str, int] = {}
+        self.users: dict[str, User] = {}
+        self.taken: dict[str, User] = {}
+        for user in User.objects.select_related("filiere"):
+            self._enter(user)
+        self.filieres = {
+            name.lower(): row for row in Filiere.objects.all() for name in (row.nom, row.code)
+        }
+        self.create_missing = create_missing
+
+    def _enter(self, user: User) -> None:
+        if user.matricule:
+            self.users[user.matricule] = user
+        for name in self._names(user):
+            self.taken[name] = user
+
+    def _names(self, user: User) -> dict[str, str]:
+        """What nobody else may hold, and how to say so."""
+        names = {f"username {user.username.lower()}": f"nom d'utilisateur « {user.username} »"}
+        if user.email:
+            names[f"email {user.email.lower()}"] = f"adresse « {user.email} »"
+        return names
+
+    def account(self, person: Person) -> _Account:
+        """The account that a line asks for; ValueError where it may not be."""
+        if not person.matricule or not person.nom:
+            raise ValueError("le matricule et le nom sont obligatoires")
+        if (first := self.lines.setdefault(person.matricule, person.line)) != person.line:
+            raise ValueError(f"matricule « {person.matricule} » déjà à la ligne {first}")
+        filiere = self.filieres.get(person.filiere.lower())
+        if person.filiere and not (filiere or self.create_missing):
+            raise ValueError(f"filière « {person.filiere} » inconnue (--create-missing la crée)")
+        account = _Account(self.users.get(person.matricule) or _newcomer(person), person)
+        if account.user.role == Role.ADMINISTRATEUR:
+            raise ValueError("un compte d'administrateur ne se change que dans l'administration")
+        account.fill(filiere)
+        for name, said in self._names(account.user).items():
+            if self.taken.get(name, account.user) is not account.user:
+                raise ValueError(f"{said} : déjà à un autre compte")
+        self._enter(account.user)
+        return account
+
+
+def _newcomer(person: Person) -> User:
+    role = person.role.lower() or Role.ETUDIANT
+    if role not in {Role.ETUDIANT, Role.ENSEIGNANT}:
+        raise ValueError(f"rôle « {person.role} » : etudiant ou enseignant")
+    return User(
+        username=person.username or _username(person.matricule),
+        matricule=person.matricule,
+        role=role,
+        password=make_password(None),
+        mot_de_passe_temporaire=True,
+    )
+
+
+def _username(matricule: str) -> str:
+    """`IMSP/24-Éa7` -> `imsp-24-ea7`."""
+    return re.sub(r"[^a-z0-9_.@+-]+", "-", normalise(matricule)).strip("-")
+
+
+def _write(accounts: list[_Account], report: AccountsReport) -> None:
+    missing = [account for account in accounts if account.lacks_filiere]
+    filieres = nomenclature(Filiere, {account.person.filiere for account in missing})
+    for account in missing:
+        account.user.filiere = filieres[account.person.filiere]
+    User.objects.bulk_create([account.user for account in accounts if account.is_new], 500)
+    changed = [
+        account.user
+        for account in accounts
+        if not account.is_new and account.facts() != account.before
+    ]
+    User.objects.bulk_update(changed, _UPDATED, 500)
+    refresh_search_text(Epreuve.objects.filter(enseignant__in=changed))
+    report.updated = len(changed)
+
+
+# --- Passwords ---------------------------------------------------------------------------
+
+
+@contextmanager
+def _secret_file(path: Path) -> Iterator[TextIO]:
+    """A new file that its owner alone reads, gone again if the block fails."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _give_passwords(accounts: list[_Account], file: TextIO, on_progress: Progress) -> None:
+    """On the disk when it returns; hashing takes some 20 ms each, so it shows how far it is."""
+    lines = csv.writer(file)
+    lines.writerow(["username", "mot_de_passe"])
+    for done, account in enumerate(accounts, start=1):
+        password = one_time_password()
+        account.user.password = make_password(password)
+        lines.writerow([account.user.username, password])
+        on_progress(done, len(accounts))
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def one_time_password() -> str:
+    return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(3))
