@@ -44,12 +44,13 @@ test-reliability: setup  ## Les mêmes en grand, et celles dont le chiffre est u
 	@$(testing) venv/bin/pytest -rs -m reliability tests/reliability \
 		|| $(testing) venv/bin/pytest -rs -m reliability tests/reliability --last-failed
 
-lint: setup  ## Style et couches (ruff, import-linter, bash -n)
+lint: setup  ## Style et couches (ruff, import-linter, bash -n), Compose et Dockerfile
 	@venv/bin/ruff check .
 	@venv/bin/ruff format --check .
 	@venv/bin/lint-imports --no-logo
 	@bash -n setup.sh .ci/run
 	@venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@venv/bin/hadolint Dockerfile
 
 types: setup  ## mypy --strict
 	@venv/bin/mypy .

@@ -1,5 +1,6 @@
 """The servers that the tests of this folder share, and a small bank on them."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,10 @@ for n, student in enumerate(students):
         seen(student, epreuves[(n + day) % 20], days_ago=30 - day)
 """
 
+# A bank with enough to learn from, and a training of it that takes two seconds.
+SCHOOL = ("generate_data", "--users=40", "--epreuves=40", "--interactions=1500", "-v0")
+FAST = ("--epochs=10", "--batch-size=64", "--embedding-dim=8", "--learning-rate=0.02", "-v0")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
@@ -37,6 +42,7 @@ def postgres() -> Iterator[Postgres]:
     """A cluster of this session's, with a migrated bank to copy."""
     with servers.folder() as folder, servers.postgres(folder) as postgres:
         with servers.production(folder, postgres, Redis(folder)) as bank:
+            bank.manage("migrate", "--verbosity=0")
             bank.python(CAST)
             postgres.create_database(TEMPLATE, template=bank.variables["DB_NAME"])
         yield postgres
@@ -67,3 +73,24 @@ def web(bank: Bank) -> Iterator[Gunicorn]:
 def nginx(web: Gunicorn) -> Iterator[Nginx]:
     with servers.folder() as folder, running(Nginx(folder, web=web)) as nginx:
         yield nginx
+
+
+@pytest.fixture(scope="session")
+def taught(postgres: Postgres) -> Iterator[Bank]:
+    with servers.folder() as folder, servers.production(folder, postgres, Redis(folder)) as bank:
+        bank.manage("migrate", "--verbosity=0")
+        bank.manage(*SCHOOL, "--force")
+        bank.manage("train_model", *FAST, "--model-version=v1")
+        yield bank
+
+
+@pytest.fixture
+def school(taught: Bank, postgres: Postgres, redis: Redis) -> Iterator[Bank]:
+    """A bank of forty students and its model v1, for one test to break."""
+    template = taught.variables["DB_NAME"]
+    with (
+        servers.folder() as folder,
+        servers.production(folder, postgres, redis, template=template) as bank,
+    ):
+        shutil.copytree(taught.folder / "ml_models", folder / "ml_models", dirs_exist_ok=True)
+        yield bank

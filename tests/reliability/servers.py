@@ -81,6 +81,7 @@ class Server:
     folder: Path
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
+    where: Path = ROOT
 
     def argv(self) -> list[str]:
         raise NotImplementedError
@@ -103,7 +104,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.argv(),
-                cwd=ROOT,
+                cwd=self.where,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -363,9 +364,9 @@ class Bank:
 
 @contextmanager
 def production(
-    folder: Path, postgres: Postgres, redis: Redis, *, template: str = "", **variables: str
+    folder: Path, postgres: Postgres, redis: Redis, *, template: str = "template1", **variables: str
 ) -> Iterator[Bank]:
-    """A database of its own, copied from the template where one is named, else migrated."""
+    """With a database of its own, a copy of the template: empty, where none is named."""
     name = f"banque_{secrets.token_hex(4)}"
     services = {
         "DEBUG": "False",
@@ -379,10 +380,8 @@ def production(
         "ACCEL_PREFIXE": "/fichiers-internes/",
     }
     bank = Bank(folder, services | variables, postgres, redis)
-    postgres.create_database(name, template=template or "template1")
+    postgres.create_database(name, template=template)
     try:
-        if not template:
-            bank.manage("migrate", "--verbosity=0")
         yield bank
     finally:
         postgres.drop_database(name)
