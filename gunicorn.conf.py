@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from config import env
+from config import env, logs
 
 with env.dotenv():
     workers = env.integer("WEB_PROCESSUS", 2, minimum=1)
     threads = env.integer("WEB_FILS", 4, minimum=1)
+    logconfig_dict = logs.configuration("ligne" if env.boolean("DEBUG", True) else "json")
 worker_class = "gthread"
 # No preload: a child forked after torch ran hangs, and HUP would serve the old code.
 preload_app = False

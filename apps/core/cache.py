@@ -22,10 +22,13 @@ class IgnoredAnswers(logging.Filter):
     """Of what django-redis ignores, the breaker has said the absences; the rest is one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        ignored = record.exc_info[1] if record.exc_info else None
-        failure = ignored.__cause__ if ignored else None
+        if record.name != "django_redis.cache" or not record.exc_info:
+            return True
+        failure = getattr(record.exc_info[1], "__cause__", None)
+        if isinstance(failure, (exceptions.ConnectionError, exceptions.TimeoutError)):
+            return False
         record.msg, record.args, record.exc_info = "Redis a refusé : %s", (failure,), None
-        return not isinstance(failure, (exceptions.ConnectionError, exceptions.TimeoutError))
+        return True
 
 
 class BreakerPool(ConnectionPool):

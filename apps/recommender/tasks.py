@@ -9,6 +9,7 @@ from types import FrameType
 
 from django_tasks import task
 
+from apps.core.logs import about
 from apps.recommender.models import StatutEntrainement, TrainingLog
 from apps.recommender.services import training
 
@@ -17,6 +18,11 @@ logger = logging.getLogger(__name__)
 
 @task()
 def train_task(run_id: int, request_id: str) -> None:
+    with about(request_id):
+        _train(run_id)
+
+
+def _train(run_id: int) -> None:
     run = TrainingLog.objects.get(pk=run_id)
     if run.statut != StatutEntrainement.EN_ATTENTE:
         return

@@ -164,7 +164,7 @@ AXES_USERNAME_CALLABLE = "apps.core.login.attempted_username"
 AXES_CLIENT_IP_CALLABLE = "apps.core.login.client_address"
 AXES_LOCKOUT_CALLABLE = "apps.core.login.locked_out"
 CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
-AXES_SENSITIVE_PARAMETERS = ["password"]
+AXES_SENSITIVE_PARAMETERS = ["username", "password"]
 AXES_VERBOSE = False
 
 # --- API ---------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """A server that people rely on. Refuses to start on a weak setting and names the variable."""
 
-from config import env
+from whitenoise.compress import Compressor
+
+from config import env, logs
 
 env.read_dotenv()
 
@@ -47,3 +49,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+LOGGING = logs.configuration("json")
+# Half of all that there is to compress (46 s of it), and only a debugger asks for it.
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*Compressor.SKIP_COMPRESS_EXTENSIONS, "map"]

@@ -1,6 +1,7 @@
 """A Redis of the test's own: refused, killed, frozen, restarted."""
 
 import logging
+import logging.config
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from django.conf import settings
 from django_redis.cache import RedisCache
 
 from apps.core import cache as breaker
@@ -197,18 +199,21 @@ def test_the_log_says_it_once_at_each_end(server, cache, clock, caplog):
     server.start()
     cache.get("a")
     cache.get("a")
-    said = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert [level for level, _ in said] == ["WARNING", "INFO"]
-    assert "Connection refused" in said[0][1]
+    said = [record for record in caplog.records if record.name == breaker.__name__]
+    assert [record.levelname for record in said] == ["WARNING", "INFO"]
+    assert "Connection refused" in said[0].getMessage()
 
 
-def test_a_refusal_of_redis_is_a_line_and_no_trace(server, cache, caplog):
+def test_of_what_redis_refuses_the_console_has_a_line_and_no_trace(server, cache, capsys):
+    logging.config.dictConfig(settings.LOGGING)
     cache.client.get_client().rpush(cache.make_key("a"), "x")
     assert cache.get("a") is None
     assert cache.get("b", 0) == 0
-    [line] = caplog.records
-    assert "WRONGTYPE" in line.getMessage()
-    assert line.exc_info is None
+    server.kill()
+    assert cache.get("b", 0) == 0
+    refused, away = capsys.readouterr().err.splitlines()
+    assert "Redis a refusé : WRONGTYPE" in refused
+    assert "Redis ne répond pas" in away
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django_tasks_db.models import DBTaskResult
 
+from apps.core.logs import request_id
 from apps.core.models import User
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
@@ -46,9 +47,9 @@ def request_training(
 def _enqueue(run: TrainingLog) -> None:
     """Where tasks wait, in the transaction of the run: both are there, or none."""
     if settings.TACHES_EN_ARRIERE_PLAN:
-        train_task.enqueue(run.pk, "")
+        train_task.enqueue(run.pk, request_id.get())
     else:
-        transaction.on_commit(partial(train_task.enqueue, run.pk, ""))
+        transaction.on_commit(partial(train_task.enqueue, run.pk, request_id.get()))
 
 
 def _free_lost_turn() -> None:
