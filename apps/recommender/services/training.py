@@ -172,6 +172,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     )
     run.metriques = tested.metrics | {"intervalle_gain_ndcg_at_10": list(interval)}
     run.references = {name: reference.metrics for name, reference in references.items()}
+    _renew_connection()
     run.save()
 
     # The figures above judge the recipe; what serves has learnt from the latest weeks too.
@@ -180,6 +181,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     final = trainer.refit(everything, config, best, on_step=watch.step)
     metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
     info = artifact.save(settings.ML_MODELS_DIR, run.version, final, everything, metadata)
+    _renew_connection()
     model = _register(run, config, info)
     return Outcome(run, model, interval)
 
