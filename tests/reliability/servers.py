@@ -445,7 +445,10 @@ class Client:
     def signed_in(self, username: str, password: str) -> "Client":
         answer = self.post("/api/token/", {"username": username, "password": password})
         assert answer.status == 200, answer.body
-        return replace(self, token=answer.json["access"])
+        return self.with_token(answer.json["access"])
+
+    def with_token(self, token: str) -> "Client":
+        return replace(self, token=token)
 
 
 @dataclass
