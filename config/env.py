@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -102,6 +103,17 @@ def url(name: str, *schemes: str) -> str:
     """Empty where the variable is."""
     expected = "une adresse qui commence par " + " ou ".join(f"{scheme}://" for scheme in schemes)
     return matching(name, "", rf"(({'|'.join(schemes)})://\S+)?", expected)
+
+
+def email(name: str) -> dict[str, Any]:
+    """The EMAIL_… settings that a URL stands for; none where it is empty."""
+    value = text(name, "")
+    if not value:
+        return {}
+    if not re.fullmatch(r"smtp(\+tls|\+ssl)?://([^\s@/]+@)?[^\s@/:]+:[0-9]+", value):
+        # Without its value, which holds a password.
+        raise SettingRefused(f"{name} : écrivez smtp+tls://nom:motdepasse@serveur:587.")
+    return dict(environ.Env.email_url_config(value))
 
 
 def path(name: str, default: Path) -> Path:

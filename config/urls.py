@@ -2,10 +2,12 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import include, path, re_path
-from django.views.generic import RedirectView
+from django.views.generic import RedirectView, TemplateView
 from drf_spectacular.views import SpectacularSwaggerView
 
 from apps.core import errors
+from apps.core.monitoring import metrics_page
+from apps.core.pages import NewPasswordView
 from apps.core.views import SchemaView
 
 
@@ -21,6 +23,13 @@ urlpatterns = [
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
     re_path(r"^api/", errors.unknown_path),
+    path("mot-de-passe/<uidb64>/<token>/", NewPasswordView.as_view(), name="nouveau-mot-de-passe"),
+    path(
+        "mot-de-passe/choisi/",
+        TemplateView.as_view(template_name="core/mot_de_passe_choisi.html"),
+        name="mot-de-passe-choisi",
+    ),
+    path("metrics", metrics_page, name="metrics"),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("favicon.ico", favicon),
 ]

@@ -9,7 +9,9 @@ import pytest
 from config import env
 
 ROOT = Path(__file__).parent.parent
-READ = re.compile(r'env\.(?:text|integer|boolean|words|path|matching|rate|url)\(\s*"([A-Z_]+)"')
+READ = re.compile(
+    r'env\.(?:text|integer|boolean|words|path|matching|rate|url|email)\(\s*"([A-Z_]+)"'
+)
 DECLARED = re.compile(r"^([A-Z_]+)=", re.MULTILINE)
 
 

@@ -40,6 +40,8 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "token/verify/": {"POST": (401,) * 5},
     "token/blacklist/": {"POST": (401,) * 5},
     "mot-de-passe/": {"POST": (401,) * 5},
+    "mot-de-passe/oubli/": {"POST": (202,) * 5},
+    "mot-de-passe/nouveau/": {"POST": (403,) * 5},
     "moi/": {"GET": SIGNED_IN},
     "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
     "epreuves/populaires/": {"GET": OPEN},
@@ -83,11 +85,13 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "recommendations/similar/?epreuve_id=<archivee>": {"GET": (401, 404, 404, 404, 200)},
     "recommendations/status/": {"GET": SIGNED_IN},
     "recommendations/stats/": {"GET": SIGNED_IN},
+    "sante/live/": {"GET": OPEN},
+    "sante/ready/": {"GET": OPEN},
     "schema/": {"GET": OPEN},
     "docs/": {"GET": OPEN},
 }
 # Here everybody has come in.
-DOORS = ("token/", "mot-de-passe/", "fichiers/", "schema/", "docs/")
+DOORS = ("token/", "mot-de-passe/", "fichiers/", "sante/", "schema/", "docs/")
 
 
 @pytest.fixture
@@ -134,6 +138,8 @@ def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
             "mot_de_passe": "x",
             "nouveau_mot_de_passe": "y",
         },
+        "mot-de-passe/oubli/": {"email": "personne@imsp.test"},
+        "mot-de-passe/nouveau/": {"uid": "x", "jeton": "x", "nouveau_mot_de_passe": "y"},
         "evaluations/": {"epreuve": world["publiee"], "note_difficulte": 3, "note_pertinence": 3},
         "commentaires/": {"epreuve": world["publiee"], "contenu": "Merci"},
         "commentaires/<commentaire>/": {"contenu": "Mieux"},

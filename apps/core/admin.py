@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -18,6 +19,7 @@ from django_tasks_db.models import DBTaskResult
 from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
@@ -46,6 +48,7 @@ from apps.core.services.epreuves import (
 )
 from apps.core.services.evaluations import withdraw_evaluation
 from apps.core.services.files import DOCUMENTS, Link, Pdf, read_pdf, signed_token
+from apps.core.services.password_links import link_path
 
 # Groups and permissions play no part here; tokens are nobody's to read; what became of a task is
 # told where it was asked for.
@@ -117,6 +120,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     autocomplete_fields = ("filiere",)
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
+    actions_detail = ("password_link",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Personne", {"fields": (("first_name", "last_name"), "email", "matricule")}),
@@ -134,6 +138,21 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     @admin.display(description="nom", ordering="last_name")
     def nom_complet(self, user: User) -> str:
         return user.get_full_name()
+
+    @action(  # type: ignore[untyped-decorator]
+        description="Lien de mot de passe", url_path="lien", permissions=["change"]
+    )
+    def password_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Shown once, to who asks by the form; the journal says that it was made, no more."""
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        title = f"Lien de mot de passe : {user}"
+        context = self.admin_site.each_context(request) | {"title": title, "original": user}
+        if request.method == "POST" and user.is_active:
+            context["link"] = request.build_absolute_uri(link_path(user))
+            self.log_change(request, user, "Lien de mot de passe créé.")
+        return TemplateResponse(request, "admin/core/user/password_link.html", context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Without the counters that move by themselves: saving a person leaves them be."""

@@ -22,7 +22,7 @@ class MaximumLength:
             raise ValidationError(self.get_help_text(), code="password_too_long")
 
     def get_help_text(self) -> str:
-        return f"Votre mot de passe a au plus {LENGTH_MAX} caractères."
+        return f"Votre mot de passe doit contenir au maximum {LENGTH_MAX} caractères."
 
 
 class Change:
@@ -31,4 +31,4 @@ class Change:
             raise ValidationError(self.get_help_text(), code="password_unchanged")
 
     def get_help_text(self) -> str:
-        return "Votre nouveau mot de passe est un autre que le présent."
+        return "Votre nouveau mot de passe doit différer du présent."

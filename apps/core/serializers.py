@@ -30,6 +30,7 @@ from apps.core.models import (
 )
 from apps.core.services.accounts import change_password, close_sessions, open_session
 from apps.core.services.files import DOCUMENTS
+from apps.core.services.password_links import link_holder
 from apps.core.tokens import RefreshToken, UntypedToken, new_tokens
 
 # --- People ------------------------------------------------------------------------------
@@ -68,6 +69,23 @@ class PasswordChangeSerializer(NewPasswordSerializer):
         request = self.context["request"]
         user = login.identify(request, attrs["username"], attrs["mot_de_passe"])
         return self.take(user, attrs["nouveau_mot_de_passe"])
+
+
+class LinkedPasswordSerializer(NewPasswordSerializer):
+    uid = serializers.CharField(write_only=True, max_length=64, help_text="Le début du lien.")
+    jeton = serializers.CharField(write_only=True, max_length=64, help_text="La fin du lien.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        user = link_holder(attrs["uid"], attrs["jeton"])
+        if user is None:
+            detail = "Ce lien a déjà servi, ou il est périmé : demandez-en un autre."
+            raise PermissionDenied(detail, code="lien_invalide")
+        return self.take(user, attrs["nouveau_mot_de_passe"])
+
+
+class ForgottenSerializer(serializers.Serializer[Any]):
+    email = serializers.EmailField(write_only=True, max_length=254)
+    detail = serializers.CharField(read_only=True)
 
 
 class TokensSerializer(serializers.Serializer[Any]):

@@ -1,10 +1,12 @@
 """A campus shares one address: signed-in people are counted by account, never by address."""
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import UserRateThrottle
+from rest_framework.throttling import SimpleRateThrottle, UserRateThrottle
 
 
 class AccountThrottle(UserRateThrottle):
@@ -19,3 +21,15 @@ class WriteThrottle(AccountThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return request.method in SAFE_METHODS or super().allow_request(request, view)
+
+
+class ForgottenThrottle(SimpleRateThrottle):
+    """Bounds the messages that one address has sent to another: nobody floods a mailbox."""
+
+    scope = "oubli"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        email = request.data.get("email") if isinstance(request.data, Mapping) else None
+        pair = f"{self.get_ident(request)}|{email}".lower()
+        ident = hashlib.sha256(pair.encode(errors="replace")).hexdigest()
+        return self.cache_format % {"scope": self.scope, "ident": ident}

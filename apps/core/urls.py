@@ -1,7 +1,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from apps.core import views
+from apps.core import monitoring, views
 
 router = SimpleRouter(use_regex_path=False)
 router.register("epreuves", views.EpreuveViewSet)
@@ -14,7 +14,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("token/verify/", views.VerifyView.as_view(), name="token-verify"),
     path("token/blacklist/", views.BlacklistView.as_view(), name="token-blacklist"),
     path("mot-de-passe/", views.PasswordView.as_view(), name="mot-de-passe"),
+    path("mot-de-passe/oubli/", views.ForgottenPasswordView.as_view(), name="oubli"),
+    path("mot-de-passe/nouveau/", views.LinkedPasswordView.as_view(), name="nouveau"),
     path("moi/", views.MoiView.as_view(), name="moi"),
     path("fichiers/<str:jeton>/", views.FichierView.as_view(), name="fichier"),
+    path("sante/live/", monitoring.LiveView.as_view(), name="sante-live"),
+    path("sante/ready/", monitoring.ReadyView.as_view(), name="sante-ready"),
     *router.urls,
 ]

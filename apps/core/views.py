@@ -32,6 +32,7 @@ from rest_framework_simplejwt.views import (
 
 from apps.core import filters, selectors
 from apps.core.exceptions import MissingFile, NotPublished
+from apps.core.logs import request_id
 from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
 from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
@@ -51,6 +52,8 @@ from apps.core.serializers import (
     EpreuveWriteSerializer,
     EvaluationEditSerializer,
     EvaluationSerializer,
+    ForgottenSerializer,
+    LinkedPasswordSerializer,
     LoginSerializer,
     MoiSerializer,
     PasswordChangeSerializer,
@@ -71,7 +74,13 @@ from apps.core.services.files import (
     signed_token,
 )
 from apps.core.services.interactions import record_interaction
-from apps.core.throttles import WriteThrottle
+from apps.core.tasks import mail_link_task
+from apps.core.throttles import ForgottenThrottle, WriteThrottle
+
+FORGOTTEN = {
+    True: "Si un compte porte cette adresse, il y reçoit un lien pour choisir un mot de passe.",
+    False: "La banque n'envoie pas de courriel : demandez un lien à un administrateur.",
+}
 
 
 def me(request: Request) -> User:
@@ -123,6 +132,31 @@ class PasswordView(TokenViewBase):
     """Changer de mot de passe ; toutes les sessions du compte se ferment, une nouvelle s'ouvre."""
 
     serializer_class = PasswordChangeSerializer
+
+
+class ForgottenPasswordView(generics.GenericAPIView[User]):
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    serializer_class = ForgottenSerializer
+    throttle_classes = [*APIView.throttle_classes, ForgottenThrottle]
+
+    @extend_schema(responses={202: ForgottenSerializer})
+    def post(self, request: Request) -> Response:
+        """Demander par courriel un lien pour choisir un autre mot de passe."""
+        form = self.get_serializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        # A worker finds out who holds the address: the answer, and its time, do not tell.
+        if settings.COURRIEL:
+            site = request.build_absolute_uri("/").rstrip("/")
+            mail_link_task.enqueue(form.validated_data["email"], site, request_id.get())
+        return Response({"detail": FORGOTTEN[settings.COURRIEL]}, status=202)
+
+
+@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 403: ERROR, 409: ERROR}))
+class LinkedPasswordView(TokenViewBase):
+    """Choisir un mot de passe par le lien reçu, qui sert une fois."""
+
+    serializer_class = LinkedPasswordSerializer
 
 
 class MoiView(generics.RetrieveAPIView[User]):

@@ -167,6 +167,14 @@ CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
 AXES_SENSITIVE_PARAMETERS = ["username", "password"]
 AXES_VERBOSE = False
 
+# A forgotten password: a link by e-mail where a server is named, else from an administrator.
+PASSWORD_RESET_TIMEOUT = env.integer("PASSWORD_RESET_TIMEOUT", 86_400, minimum=3600)
+_email = env.email("EMAIL_URL")
+globals().update(_email)
+COURRIEL = bool(_email)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "banque-epreuves@localhost")
+
 # --- API ---------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -187,6 +195,7 @@ REST_FRAMEWORK = {
         "anon": env.rate("THROTTLE_ANON", "3000/min"),
         "user": env.rate("THROTTLE_USER", "600/min"),
         "ecriture": env.rate("THROTTLE_ECRITURE", "30/min"),
+        "oubli": env.rate("THROTTLE_OUBLI", "5/hour"),
     },
     "EXCEPTION_HANDLER": "apps.core.errors.exception_handler",
     "NUM_PROXIES": NUM_PROXIES,
@@ -285,3 +294,5 @@ UNFOLD = {
 }
 
 LOGGING = logs.configuration("ligne")
+# What Prometheus shows to read /metrics; empty: there is no such page.
+METRIQUES_JETON = env.text("METRIQUES_JETON", "")

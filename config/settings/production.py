@@ -7,7 +7,15 @@ from config import env, logs
 env.read_dotenv()
 
 from config.settings.base import *  # noqa: E402, F403
-from config.settings.base import ALLOWED_HOSTS, DB_HOST, JWT_SECRET_KEY, REDIS_URL, SECRET_KEY  # noqa: E402
+from config.settings.base import (  # noqa: E402
+    ALLOWED_HOSTS,
+    COURRIEL,
+    DB_HOST,
+    DEFAULT_FROM_EMAIL,
+    JWT_SECRET_KEY,
+    REDIS_URL,
+    SECRET_KEY,
+)
 
 
 def _refuse(variable: str, reason: str) -> None:
@@ -36,9 +44,14 @@ if not env.text("DB_PASSWORD", "") and not DB_HOST.startswith("/"):
 if not REDIS_URL:
     _refuse("REDIS_URL", "est absente : la mémoire locale est réservée au développement")
 
+if COURRIEL and DEFAULT_FROM_EMAIL.endswith("@localhost"):
+    _refuse("DEFAULT_FROM_EMAIL", "doit être l'adresse qui envoie les courriels")
+
 # Behind a proxy that ends TLS and overwrites these headers.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", True)
+# Probes and Prometheus come past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/sante/", r"^metrics$"]
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 31_536_000, minimum=1)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True

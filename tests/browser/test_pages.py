@@ -12,11 +12,12 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from apps.core.models import Epreuve, User
+from apps.core.services.password_links import link_path
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.models import ModelMetadata, TrainingLog
 from apps.recommender.services import training
 from apps.recommender.services.demo_bank import create_demo_bank
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 
 pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transaction=True)]
 
@@ -83,8 +84,14 @@ def bank(transactional_db: None) -> dict[str, int]:
     return {row._meta.model_name: row.pk for row in opened}
 
 
+@pytest.fixture
+def link(transactional_db: None) -> str:
+    """For somebody who forgot a password; made here for the same reason as the bank."""
+    return link_path(UserFactory(username="nadege"))
+
+
 @pytest.fixture(params=[1280, 390])
-def watched(request, bank, live_server, monkeypatch) -> Iterator[Watched]:
+def watched(request, live_server, monkeypatch) -> Iterator[Watched]:
     # Playwright runs an event loop in this thread; cleaning the database up around it is ours.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     with sync_playwright() as driver:
@@ -124,4 +131,17 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, watched):
     )
     assert watched.page.locator("svg polyline").count() == 3
 
+    assert watched.faults == []
+
+
+def test_a_forgotten_password_is_replaced_on_a_page_of_ours(link, watched):
+    watched.open(link, "mot-de-passe")
+    assert watched.too_wide() == []
+    for number in (1, 2):
+        watched.page.fill(f"[name=new_password{number}]", "Kpodji-7-fromagers")
+    watched.page.click("[type=submit]")
+    watched.page.get_by_text("est enregistré").wait_for()
+    assert watched.too_wide() == []
+    watched.open(link, "mot-de-passe-lien-servi")
+    assert watched.page.get_by_text("Ce lien ne sert plus").is_visible()
     assert watched.faults == []

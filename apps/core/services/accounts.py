@@ -1,3 +1,4 @@
+from axes.handlers.proxy import AxesProxyHandler
 from django.contrib.auth.models import update_last_login
 from django.db.models import F
 
@@ -24,3 +25,5 @@ def change_password(user: User, password: str) -> None:
     user.mot_de_passe_temporaire = False
     if not known.update(password=user.password, mot_de_passe_temporaire=False):
         raise Conflict("Ce mot de passe vient d'être changé.")
+    # The failures against the old one count for nothing any more.
+    AxesProxyHandler.reset_attempts(username=user.username.lower())
