@@ -1,5 +1,8 @@
 """How gunicorn serves; what its command line says wins. It finds this file by itself."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,15 @@ _memory = Path("/dev/shm")  # noqa: S108
 worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 # A second server of the same person would take the socket of the first; signals do the same.
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Workers count into one folder, so that /metrics speaks for all, whichever answers."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="banque-metriques-")
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
 
 def post_worker_init(worker: Any) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from django.core.cache import cache
 from redis import exceptions
 from redis.connection import Connection, ConnectionInterface, ConnectionPool
 
@@ -74,3 +75,9 @@ class BreakerPool(ConnectionPool):
             was_open, self._retry_at = self._retry_at is not None, None
         if was_open:
             logger.info("Redis répond de nouveau.")
+
+
+def cache_answers() -> bool:
+    """Write and read back: django-redis swallows the errors of a Redis that is away."""
+    cache.set("sonde", True, 10)
+    return cache.get("sonde") is not None

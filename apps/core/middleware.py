@@ -13,6 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.core.errors import bad_request, is_api
 from apps.core.logs import about
+from apps.core.metrics import observe_request
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("acces")
@@ -23,7 +24,7 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 class RequestIdMiddleware:
     """Give each request an id, the caller's own if it is decent, and answer it in X-Request-ID.
 
-    It also writes the one line of the log about each request.
+    It also counts each, and writes the one line of the log about it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -35,7 +36,10 @@ class RequestIdMiddleware:
         request.request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
         with about(request.request_id):  # type: ignore[attr-defined]
             response = self.get_response(request)
-            log_access(request, response, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            log_access(request, response, seconds)
+        matched = getattr(request.resolver_match, "view_name", "aucune")
+        observe_request(matched, request.method, response.status_code, seconds)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
 

@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db.models import Count
 from django.utils import timezone
 
+from apps.core.cache import cache_answers
 from apps.core.models import (
     Commentaire,
     Epreuve,
@@ -42,18 +42,11 @@ def status() -> dict[str, Any]:
         "metriques": _figures(row),
         "cache": {
             "type": "redis" if settings.REDIS_URL else "memoire",
-            "disponible": _cache_answers(),
+            "disponible": cache_answers(),
             "duree_secondes": settings.RECOMMANDATIONS_CACHE_SECONDES,
         },
         "entrainement_en_cours": any(not run.is_dead for run in runs),
     }
-
-
-def _cache_answers() -> bool:
-    """Write and read back: django-redis swallows the errors of a Redis that is away."""
-    stamp = timezone.now().isoformat()
-    cache.set("reco:sonde", stamp, 10)
-    return bool(cache.get("reco:sonde") is not None)
 
 
 def _figures(row: ModelMetadata | None) -> dict[str, float]:
