@@ -149,6 +149,26 @@ def test_an_address_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch, ra
         env.url("A_NAME", "redis", "rediss")
 
 
+def test_a_mail_server_is_named_by_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", "smtp+tls://banque:p%40sse@mail.imsp.test:587")
+    said = env.email("A_NAME")
+    assert (said["EMAIL_HOST"], said["EMAIL_PORT"]) == ("mail.imsp.test", 587)
+    assert (said["EMAIL_HOST_USER"], said["EMAIL_HOST_PASSWORD"]) == ("banque", "p@sse")
+    assert said["EMAIL_USE_TLS"] is True
+    monkeypatch.setenv("A_NAME", "")
+    assert env.email("A_NAME") == {}
+
+
+@pytest.mark.parametrize("raw", ["mail.imsp.test", "smtp://mail:secret@mail.imsp.test", "x://y:1"])
+def test_a_mail_server_that_is_none_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, raw: str
+) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    with pytest.raises(env.SettingRefused, match="A_NAME") as refusal:
+        env.email("A_NAME")
+    assert raw not in str(refusal.value)
+
+
 @pytest.mark.parametrize("line", ["DB_HOST = x", "DB_HOST", "un mot"])
 def test_a_line_of_dotenv_without_sense_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     dotenv = tmp_path / ".env"

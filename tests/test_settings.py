@@ -74,6 +74,7 @@ SHOW = "from django.conf import settings; print(settings.SETTINGS_MODULE, settin
         ("DB_HOST", "", "DB_HOST est absente : SQLite"),
         ("DB_PASSWORD", "", "DB_PASSWORD est absente"),
         ("REDIS_URL", "", "REDIS_URL est absente : la mémoire locale"),
+        ("EMAIL_URL", "smtp://mail.test:25", "DEFAULT_FROM_EMAIL doit être l'adresse"),
         ("SECURE_HSTS_SECONDS", "0", "SECURE_HSTS_SECONDS doit valoir au moins 1"),
     ],
 )
@@ -85,6 +86,18 @@ def test_production_refuses_to_start_and_names_the_variable(
     assert refused.returncode == 1
     assert reason in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_mail_server_of_the_environment_is_the_one_that_django_sends_by(
+    tree: Path, dotenv: Path
+) -> None:
+    mail = {"EMAIL_URL": "smtp+ssl://a:b@mail.test:465", "DEFAULT_FROM_EMAIL": "banque@imsp.test"}
+    show = (
+        "from django.core.mail import get_connection; c = get_connection();"
+        "print(c.host, c.port, c.username, c.use_ssl, c.timeout)"
+    )
+    told = run(tree, "manage.py", "shell", "--no-imports", "-c", show, **PRODUCTION | mail)
+    assert told.stdout.split() == ["mail.test", "465", "a", "True", "10"], told.stderr
 
 
 def test_wsgi_refuses_what_manage_refuses(tree: Path, dotenv: Path) -> None:

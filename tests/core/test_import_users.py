@@ -44,9 +44,7 @@ def secrets(tmp_path):
 @pytest.fixture
 def run(write, secrets, capsys):
     def _run(text: str, *args: str) -> str:
-        if "--dry-run" not in args:
-            args = (f"--output={secrets}", *args)
-        call_command("import_users", write(text), *args, verbosity=0)
+        call_command("import_users", write(text), f"--output={secrets}", *args, verbosity=0)
         captured = capsys.readouterr()
         return captured.out + captured.err
 

@@ -30,11 +30,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path, help="liste à importer")
-        where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument(
+        parser.add_argument(
             "--output", type=Path, metavar="FILE", help="fichier neuf pour les mots de passe"
         )
-        where.add_argument(
+        parser.add_argument(
             "--dry-run", action="store_true", help="fait tout, rend compte, n'écrit rien"
         )
         parser.add_argument(
@@ -46,6 +45,9 @@ class Command(BaseCommand):
             )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        output = None if options["dry_run"] else options["output"]
+        if not (output or options["dry_run"]):
+            raise CommandError("Donnez --output, un fichier neuf pour les mots de passe.")
         with tqdm(desc="Comptes", unit=" comptes", disable=options["verbosity"] == 0) as bar:
 
             def show(done: int, total: int) -> None:
@@ -55,7 +57,7 @@ class Command(BaseCommand):
             try:
                 report = import_users(
                     options["file"],
-                    output=options["output"],
+                    output=output,
                     create_missing=options["create_missing"],
                     columns={role: name for role in PEOPLE if (name := options[f"{role}_column"])},
                     on_progress=show,
@@ -70,7 +72,7 @@ class Command(BaseCommand):
                 raise CommandError(
                     "La banque a changé pendant l'import, rien n'a été écrit : relancez-le."
                 ) from None
-        self._report(report, options["output"])
+        self._report(report, output)
 
     def _report(self, report: AccountsReport, output: Path | None) -> None:
         for line, reason in report.refused[:LINES_SHOWN]:
