@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
@@ -16,6 +16,7 @@ from drf_standardized_errors.formatter import ExceptionFormatter as BaseFormatte
 from drf_standardized_errors.handler import ExceptionHandler as BaseHandler
 from drf_standardized_errors.handler import exception_handler
 from rest_framework.exceptions import APIException, ParseError
+from rest_framework_simplejwt.exceptions import InvalidToken
 
 from apps.core.exceptions import DatabaseDown, TooLarge
 
@@ -34,6 +35,9 @@ class ExceptionHandler(BaseHandler):
             return TooLarge()
         if isinstance(exc, (SuspiciousOperation, UnreadablePostError)):
             return ParseError()
+        if isinstance(exc, InvalidToken):
+            # Its code is said as a second error, and as one of a field.
+            exc.detail = cast(dict[str, Any], exc.detail)["detail"]
         return super().convert_known_exceptions(exc)
 
     def get_headers(self, exc: APIException) -> dict[str, str]:

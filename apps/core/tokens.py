@@ -91,8 +91,14 @@ def new_tokens(user: User) -> dict[str, str]:
 
 
 class Authentication(JWTAuthentication):
+    def get_validated_token(self, raw_token: bytes) -> AccessToken:
+        try:
+            return AccessToken(raw_token)
+        except TokenError as error:
+            raise InvalidToken(error.args[0]) from None
+
     def get_user(self, validated_token: AccessToken) -> User:  # type: ignore[override]
         try:
             return validated_token.holder()
         except TokenError as error:
-            raise InvalidToken(str(error)) from None
+            raise InvalidToken(error.args[0]) from None

@@ -248,8 +248,33 @@ def test_a_signed_token_with_a_claim_we_never_write_is_401(anyone, awa, claim, v
     assert [answer.status_code for answer in calls] == [401] * 4
 
 
-def test_a_refresh_token_is_no_access_token(awa):
-    assert bearer(RefreshToken.for_user(awa)).get("/api/moi/").status_code == 401
+def expired(user):
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=-dt.timedelta(seconds=1))
+    return token
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (lambda user: "x", "n'est pas valable"),
+        (RefreshToken.for_user, "est de l'autre sorte"),
+        (expired, "est périmé"),
+    ],
+)
+def test_a_token_that_opens_nothing_is_one_error_that_says_why(awa, token, reason):
+    answer = bearer(token(awa)).get("/api/moi/")
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["code"], error["attr"]) == (401, "token_not_valid", None)
+    assert reason in error["detail"]
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_used_refresh_token_says_so(anyone, awa):
+    body = {"refresh": str(RefreshToken.for_user(awa))}
+    anyone.post("/api/token/refresh/", body)
+    [error] = anyone.post("/api/token/refresh/", body).json()["errors"]
+    assert (error["code"], error["detail"]) == ("token_not_valid", "Ce jeton a déjà servi.")
 
 
 def test_a_bad_token_is_401_where_none_is_needed_too(awa):
