@@ -68,7 +68,7 @@ def ask(bank: Bank, *options: str) -> None:
 
 
 def runs(bank: Bank, columns: str = "statut") -> list[tuple[Any, ...]]:
-    return bank.sql(f"select {columns} from recommender_traininglog order by id")  # noqa: S608
+    return bank.sql(f"select {columns} from recommender_traininglog order by id")
 
 
 def wait_for(bank: Bank, statut: str, seconds: float = 60) -> None:

@@ -63,6 +63,15 @@ def test_without_the_database_every_answer_is_a_503_and_afterwards_none(
     assert statuses(traffic.answers(students, epreuves, 200)) == {200, 201}
 
 
+def test_a_restart_that_nobody_saw_leaves_no_stale_connection(
+    postgres: Postgres, students: list[Client], epreuves: list[int]
+) -> None:
+    assert statuses(traffic.answers(students, epreuves, 96)) == {200, 201}
+    with down(postgres):
+        pass
+    assert statuses(traffic.answers(students, epreuves, 200)) == {200, 201}
+
+
 def test_a_restart_under_load_is_seen_as_503_or_not_at_all(
     postgres: Postgres, students: list[Client], epreuves: list[int]
 ) -> None:

@@ -1,0 +1,158 @@
+"""Many at once: counters are exact, a pair has one row, SQLite never says « locked »."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from tests.reliability import servers, traffic
+from tests.reliability.conftest import CAST
+from tests.reliability.servers import Answer, Bank, Client, Gunicorn, running, wait_until
+
+pytestmark = pytest.mark.requires("servers")
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Iterator[Gunicorn]:
+    """The embedded default, SQLite and local memory, with the two workers of a server."""
+    with servers.folder() as folder:
+        bank = servers.embedded(folder)
+        bank.python(CAST)
+        with running(Gunicorn(folder, bank=bank)) as pocket:
+            yield pocket
+
+
+@pytest.fixture(params=["web", "pocket"], ids=["postgresql", "sqlite"])
+def server(request: pytest.FixtureRequest) -> Gunicorn:
+    return request.getfixturevalue(request.param)
+
+
+def new_epreuve(bank: Bank) -> int:
+    made = "from tests.factories import EpreuveFactory; print(EpreuveFactory().pk)"
+    return int(bank.python(made))
+
+
+def test_two_hundred_views_at_once_count_two_hundred(server: Gunicorn) -> None:
+    epreuve = new_epreuve(server.bank)
+    students = traffic.newcomers(server.bank, server.client, 200)
+
+    def view(student: Client) -> int:
+        return student.post(f"/api/epreuves/{epreuve}/view/").status
+
+    with ThreadPoolExecutor(16) as pool:
+        assert Counter(pool.map(view, students)) == {201: 200}
+    counted = f"select nb_vues from core_epreuve where id = {epreuve}"
+    rows = f"select count(*) from core_interaction where epreuve_id = {epreuve}"
+    assert server.bank.sql(counted) == server.bank.sql(rows) == [(200,)]
+
+
+def test_eight_who_write_twenty_five_times_each_meet_no_error(server: Gunicorn) -> None:
+    epreuves = traffic.epreuve_ids(server.bank)
+    students = traffic.newcomers(server.bank, server.client, 8)
+
+    def write(student: Client) -> list[int]:
+        said = []
+        for n in range(25):
+            epreuve = epreuves[n % len(epreuves)]
+            notes = {"epreuve": epreuve, "note_difficulte": 1 + n % 5, "note_pertinence": 3}
+            comment = {"epreuve": epreuve, "contenu": f"Commentaire {n}"}
+            said += [
+                student.post(f"/api/epreuves/{epreuve}/view/").status,
+                student.post("/api/evaluations/", notes).status,
+                student.post("/api/commentaires/", comment).status,
+            ]
+        return said
+
+    with ThreadPoolExecutor(8) as pool:
+        said = Counter(status for statuses in pool.map(write, students) for status in statuses)
+    assert set(said) <= {200, 201}
+    assert said.total() == 8 * 25 * 3
+
+
+def test_the_same_evaluation_from_sixteen_at_once_is_one_row(server: Gunicorn) -> None:
+    epreuve = new_epreuve(server.bank)
+    (student,) = traffic.newcomers(server.bank, server.client, 1)
+    ready = threading.Barrier(16)
+
+    def rate(n: int) -> Answer:
+        ready.wait(10)
+        notes = {"epreuve": epreuve, "note_difficulte": 1 + n % 5, "note_pertinence": 1 + n % 5}
+        return student.post("/api/evaluations/", notes)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(rate, range(16)))
+    assert Counter(answer.status for answer in answers) == {201: 1, 200: 15}
+    kept = server.bank.sql(
+        f"select note_difficulte, note_pertinence from core_evaluation where epreuve_id = {epreuve}"
+    )
+    ((difficulte, pertinence),) = kept
+    totals = "nb_evaluations, somme_difficulte, somme_pertinence"
+    counted = server.bank.sql(f"select {totals} from core_epreuve where id = {epreuve}")
+    assert counted == [(1, difficulte, pertinence)]
+
+
+# --- The race itself: another connection holds the row, uncommitted ----------------------
+
+
+@pytest.fixture
+def rival(bank: Bank) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """Another writer in the database, in the middle of its transaction."""
+    assert bank.postgres is not None
+    with bank.postgres.connect(bank.variables["DB_NAME"]) as rival:
+        rival.autocommit = False
+        yield rival
+
+
+def wait_for_the_lock(bank: Bank) -> None:
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{}'"
+    wait_until(lambda: bank.sql(waiting.format(bank.variables["DB_NAME"])), "a request waits", 10)
+
+
+EVALUATION = """
+    insert into core_evaluation
+        (user_id, epreuve_id, note_difficulte, note_pertinence, date_creation, date_modification)
+    values ({user}, {epreuve}, 1, 1, now(), now())
+"""
+VIEW = """
+    insert into core_interaction (user_id, epreuve_id, type_interaction, contexte, fenetre, date)
+    values ({user}, {epreuve}, 'vue', 'direct', floor(extract(epoch from now()) / 1800), now())
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "path", "ends", "status"),
+    [
+        (EVALUATION, "/api/evaluations/", "commit", 200),
+        (EVALUATION, "/api/evaluations/", "rollback", 201),
+        (VIEW, "/api/epreuves/{epreuve}/view/", "commit", 200),
+        (VIEW, "/api/epreuves/{epreuve}/view/", "rollback", 201),
+    ],
+)
+def test_a_row_that_another_is_writing_is_waited_for(
+    web: Gunicorn,
+    bank: Bank,
+    rival: "psycopg.Connection[tuple[object, ...]]",
+    rows: str,
+    path: str,
+    ends: str,
+    status: int,
+) -> None:
+    epreuve = new_epreuve(bank)
+    (student,) = traffic.newcomers(bank, web.client, 1)
+    user = student.get("/api/moi/").json["id"]
+    rival.execute(rows.format(user=user, epreuve=epreuve))
+    body = {"epreuve": epreuve, "note_difficulte": 5, "note_pertinence": 5}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            student.post, path.format(epreuve=epreuve), body if "evaluations" in path else {}
+        )
+        wait_for_the_lock(bank)
+        getattr(rival, ends)()
+        assert asked.result(30).status == status
+    table = "core_evaluation" if "evaluations" in path else "core_interaction"
+    kind = "" if "evaluations" in path else "and type_interaction = 'vue'"
+    count = f"select count(*) from {table} where user_id = {user} and epreuve_id = {epreuve} {kind}"
+    assert bank.sql(count) == [(1,)]
