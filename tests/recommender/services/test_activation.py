@@ -1,8 +1,10 @@
+import dataclasses
 import threading
 
 import pytest
 from django.db import connection
 
+from apps.recommender import model_store
 from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, ModelMetadata
 from apps.recommender.services import training
@@ -68,6 +70,21 @@ def test_a_model_whose_files_changed_does_not_serve(models, settings):
     with pytest.raises(CorruptArtifact):
         activate(models["v1"], declencheur="commande")
     assert (active(), len(journal())) == ("v2", 2)
+
+
+def test_a_rollback_gives_every_student_the_same_scores_bit_for_bit(trained, bank):
+    students = [student.pk for student in bank.students["MATH"]]
+
+    def scores():
+        model_store.reset()  # as a process that never saw the model
+        predictor = model_store.active_model().predictor
+        return [[part.tobytes() for part in predictor.user_scores(pk)] for pk in students]
+
+    before = scores()
+    training.train(dataclasses.replace(CONFIG, seed=7), version="v2")
+    assert scores() != before
+    activate(ModelMetadata.objects.get(version="v1"), declencheur="commande")
+    assert scores() == before
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,7 +12,12 @@ from apps.recommender.ml import trainer
 from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
 from apps.recommender.models import DEAD_AFTER, ModelMetadata, StatutEntrainement, TrainingLog
 from apps.recommender.services import training
-from tests.factories import EpreuveFactory, seen
+from tests.factories import (
+    EpreuveFactory,
+    EvaluationFactory,
+    UserFactory,
+    seen,
+)
 from tests.recommender.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
@@ -76,18 +81,65 @@ def test_progress_is_told_and_written(bank):
     assert steps
 
 
-def test_an_empty_bank_is_a_clear_error_and_a_failed_run(db):
-    with pytest.raises(TooFewInteractions):
+# --- Banks that nothing can be learnt from --------------------------------------------------
+
+
+def one_student():
+    seen(UserFactory(), *EpreuveFactory.create_batch(5), days_ago=9)
+
+
+def one_epreuve():
+    epreuve = EpreuveFactory()
+    for n, student in enumerate(UserFactory.create_batch(5)):
+        seen(student, epreuve, days_ago=n)
+
+
+def one_epreuve_each():
+    for n in range(12):
+        seen(UserFactory(), EpreuveFactory(), days_ago=n)
+
+
+def all_alike():
+    """Everybody took everything in the same order: there is no taste to learn."""
+    students, epreuves = UserFactory.create_batch(2), EpreuveFactory.create_batch(12)
+    for day, epreuve in enumerate(epreuves):
+        for student in students:
+            seen(student, epreuve, days_ago=60 - 5 * day)
+
+
+def all_disliked():
+    for student in UserFactory.create_batch(4):
+        for n, epreuve in enumerate(EpreuveFactory.create_batch(4)):
+            seen(student, epreuve, days_ago=n)
+            EvaluationFactory(user=student, epreuve=epreuve, note_pertinence=1)
+
+
+def all_declined():
+    for student in UserFactory.create_batch(4, personnalisation=False):
+        for n, epreuve in enumerate(EpreuveFactory.create_batch(4)):
+            seen(student, epreuve, days_ago=n)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda: None,
+        one_student,
+        one_epreuve,
+        one_epreuve_each,
+        all_disliked,
+        all_declined,
+    ],
+)
+def test_a_bank_with_nothing_to_learn_is_a_clear_error_and_a_failed_run(db, fill):
+    fill()
+    with pytest.raises(TooFewInteractions) as refusal:
         training.train(CONFIG)
     run = TrainingLog.objects.get()
-    assert run.statut == StatutEntrainement.ECHOUE
-    assert "Aucune interaction" in run.erreur
-
-
-def test_one_student_is_too_few(awa):
-    seen(awa, *EpreuveFactory.create_batch(5))
-    with pytest.raises(TooFewInteractions):
-        training.train(CONFIG)
+    assert (run.statut, run.erreur) == (StatutEntrainement.ECHOUE, str(refusal.value))
+    assert len(run.erreur) > 40
+    assert not ModelMetadata.objects.exists()
+    assert not settings.ML_MODELS_DIR.exists()
 
 
 def test_a_diverging_run_leaves_the_active_model_serving(trained, monkeypatch):
@@ -108,12 +160,8 @@ def test_a_disk_that_refuses_the_files_leaves_the_active_model_serving(trained, 
     assert ModelMetadata.objects.get(est_actif=True).version == "v1"
 
 
-def test_a_model_no_better_than_popularity_is_kept_but_refused(awa, koffi):
-    # Everybody took everything in the same order: there is no taste to learn.
-    epreuves = EpreuveFactory.create_batch(12)
-    for day, epreuve in enumerate(epreuves):
-        seen(awa, epreuve, days_ago=60 - 5 * day)
-        seen(koffi, epreuve, days_ago=60 - 5 * day)
+def test_a_model_no_better_than_popularity_is_kept_but_refused(db):
+    all_alike()
     outcome = training.train(CONFIG, version="v1")
     ours = outcome.run.metriques["ndcg_at_10"]
     popular = outcome.run.references["popularite"]["ndcg_at_10"]
