@@ -25,6 +25,16 @@ _FOUND: dict[str, Callable[[], bool]] = {
 }
 
 
+# As in settings.base, with time enough for a busy machine to answer.
+REDIS_OPTIONS = {
+    "IGNORE_EXCEPTIONS": True,
+    "SOCKET_CONNECT_TIMEOUT": 1,
+    "SOCKET_TIMEOUT": 1,
+    "CONNECTION_POOL_CLASS": "apps.core.cache.BreakerPool",
+    "CONNECTION_POOL_KWARGS": {"retry": None},
+}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out, plainly, what this machine cannot run; with REQUIRE_ALL=1 that is a failure."""
     leave_out = pytest.fail if os.environ.get("REQUIRE_ALL") else pytest.skip
@@ -53,6 +63,13 @@ def _clean_cache() -> Iterator[None]:
 def _files_in_a_folder_of_the_test(tmp_path: Path, settings: pytest.FixtureRequest) -> None:
     settings.MEDIA_ROOT = str(tmp_path / "media")
     settings.ML_MODELS_DIR = tmp_path / "ml_models"
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[servers.Redis]:
+    """One to kill or freeze, of this test alone."""
+    with servers.running(servers.Redis(tmp_path)) as server:
+        yield server
 
 
 @pytest.fixture

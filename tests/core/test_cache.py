@@ -4,13 +4,11 @@ import logging
 import logging.config
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,61 +17,15 @@ from django.conf import settings
 from django_redis.cache import RedisCache
 
 from apps.core import cache as breaker
+from tests.conftest import REDIS_OPTIONS
+from tests.reliability.servers import Redis
 
 pytestmark = pytest.mark.requires("redis-server")
 
-# As in settings.base, with time enough for a busy machine to answer.
-OPTIONS = {
-    "IGNORE_EXCEPTIONS": True,
-    "SOCKET_CONNECT_TIMEOUT": 1,
-    "SOCKET_TIMEOUT": 1,
-    "CONNECTION_POOL_CLASS": "apps.core.cache.BreakerPool",
-    "CONNECTION_POOL_KWARGS": {"retry": None},
-}
-
-
-class Server:
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        """Nothing is kept on disk."""
-        options = f"--port {self.port} --bind 127.0.0.1 --appendonly no --dir {self.folder}"
-        self.process = subprocess.Popen(
-            ["redis-server", *options.split(), "--save", ""], stdout=subprocess.DEVNULL
-        )
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise TimeoutError("redis-server does not answer")
-
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def cache(server: Server) -> Iterator[RedisCache]:
-    cache = RedisCache(f"redis://127.0.0.1:{server.port}/0", {"OPTIONS": OPTIONS})
+def cache(redis_server: Redis) -> Iterator[RedisCache]:
+    cache = RedisCache(redis_server.url, {"OPTIONS": REDIS_OPTIONS})
     yield cache
     cache.client.get_client().connection_pool.disconnect()
 
@@ -108,9 +60,9 @@ def test_a_redis_that_answers_is_asked_each_time(cache, calls):
     assert calls == ["send_packed_command"] * 3
 
 
-def test_a_dead_redis_is_called_once_then_left_alone(server, cache, clock, calls):
+def test_a_dead_redis_is_called_once_then_left_alone(redis_server, cache, clock, calls):
     cache.set("a", 1)
-    server.kill()
+    redis_server.kill()
     calls.clear()
     assert cache.get("a") is None
     assert calls
@@ -123,8 +75,10 @@ def test_a_dead_redis_is_called_once_then_left_alone(server, cache, clock, calls
     assert calls == []
 
 
-def test_after_the_pause_one_call_tries_and_a_failure_waits_again(server, cache, clock, calls):
-    server.kill()
+def test_after_the_pause_one_call_tries_and_a_failure_waits_again(
+    redis_server, cache, clock, calls
+):
+    redis_server.kill()
     cache.get("a")
     for _ in range(3):
         calls.clear()
@@ -134,11 +88,11 @@ def test_after_the_pause_one_call_tries_and_a_failure_waits_again(server, cache,
         assert calls == ["_connect"]
 
 
-def test_a_redis_that_is_back_serves_after_the_pause(server, cache, clock):
+def test_a_redis_that_is_back_serves_after_the_pause(redis_server, cache, clock):
     cache.set("a", 1)
-    server.kill()
+    redis_server.kill()
     cache.get("a")
-    server.start()
+    redis_server.start()
     cache.set("a", 2)
     assert cache.get("a") is None
     clock.now += breaker.PAUSE_SECONDS
@@ -146,30 +100,32 @@ def test_a_redis_that_is_back_serves_after_the_pause(server, cache, clock):
     assert cache.get("a") == 3
 
 
-def test_a_frozen_redis_costs_one_time_out_also_on_an_open_socket(server, cache, clock, calls):
+def test_a_frozen_redis_costs_one_time_out_also_on_an_open_socket(
+    redis_server, cache, clock, calls
+):
     cache.set("a", 1)
-    server.freeze()
+    redis_server.freeze()
     calls.clear()
     start = time.monotonic()
     assert [cache.get("a") for _ in range(50)] == [None] * 50
     assert 1 <= time.monotonic() - start < 1.9
     assert calls == ["send_packed_command"]
-    server.thaw()
+    redis_server.thaw()
     clock.now += breaker.PAUSE_SECONDS
     assert cache.get("a") == 1
 
 
-def test_a_restart_between_two_calls_is_not_even_noticed(server, cache, caplog):
+def test_a_restart_between_two_calls_is_not_even_noticed(redis_server, cache, caplog):
     cache.set("a", 1)
-    server.kill()
-    server.start()
+    redis_server.kill()
+    redis_server.start()
     assert cache.set("a", 2) is True
     assert cache.get("a") == 2
     assert caplog.records == []
 
 
-def test_of_many_threads_one_alone_tries(server, cache, clock, calls):
-    server.freeze()
+def test_of_many_threads_one_alone_tries(redis_server, cache, clock, calls):
+    redis_server.freeze()
     cache.get("a")
     clock.now += breaker.PAUSE_SECONDS
     calls.clear()
@@ -181,22 +137,22 @@ def test_of_many_threads_one_alone_tries(server, cache, clock, calls):
     assert calls.count("_connect") == 1
 
 
-def test_a_pipeline_is_behind_the_breaker_too(server, cache, clock):
+def test_a_pipeline_is_behind_the_breaker_too(redis_server, cache, clock):
     pipeline = cache.client.get_client().pipeline(transaction=False)
-    server.freeze()
+    redis_server.freeze()
     with pytest.raises(redis.TimeoutError):
         pipeline.incr("a").execute()
     with pytest.raises(breaker.RedisAway):
         pipeline.incr("a").execute()
 
 
-def test_the_log_says_it_once_at_each_end(server, cache, clock, caplog):
+def test_the_log_says_it_once_at_each_end(redis_server, cache, clock, caplog):
     caplog.set_level(logging.INFO)
-    server.kill()
+    redis_server.kill()
     for _ in range(3):
         cache.get("a")
         clock.now += breaker.PAUSE_SECONDS
-    server.start()
+    redis_server.start()
     cache.get("a")
     cache.get("a")
     said = [record for record in caplog.records if record.name == breaker.__name__]
@@ -204,12 +160,12 @@ def test_the_log_says_it_once_at_each_end(server, cache, clock, caplog):
     assert "Connection refused" in said[0].getMessage()
 
 
-def test_of_what_redis_refuses_the_console_has_a_line_and_no_trace(server, cache, capsys):
+def test_of_what_redis_refuses_the_console_has_a_line_and_no_trace(redis_server, cache, capsys):
     logging.config.dictConfig(settings.LOGGING)
     cache.client.get_client().rpush(cache.make_key("a"), "x")
     assert cache.get("a") is None
     assert cache.get("b", 0) == 0
-    server.kill()
+    redis_server.kill()
     assert cache.get("b", 0) == 0
     refused, away = capsys.readouterr().err.splitlines()
     assert "Redis a refusé : WRONGTYPE" in refused
@@ -217,9 +173,9 @@ def test_of_what_redis_refuses_the_console_has_a_line_and_no_trace(server, cache
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_child_waits_for_no_lock_that_its_parent_held(server, cache):
+def test_a_child_waits_for_no_lock_that_its_parent_held(redis_server, cache):
     cache.get("a")
-    server.kill()
+    redis_server.kill()
     with cache.client.get_client().connection_pool._breaker:
         child = os.fork()
         if child == 0:
@@ -239,14 +195,14 @@ print(answers, time.monotonic() - start < 1)
 """
 
 
-def test_the_settings_put_it_before_every_redis(server):
-    server.freeze()
+def test_the_settings_put_it_before_every_redis(redis_server):
+    redis_server.freeze()
     names = {
         "DJANGO_SETTINGS_MODULE": "config.settings.development",
         "DEBUG": "True",
         "SECRET_KEY": "x",
         "JWT_SECRET_KEY": "y",
-        "REDIS_URL": f"redis://127.0.0.1:{server.port}/0",
+        "REDIS_URL": redis_server.url,
     }
     asked = subprocess.run(
         [sys.executable, "-c", ASK], env=os.environ | names, capture_output=True, text=True

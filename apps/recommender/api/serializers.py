@@ -7,7 +7,7 @@ from apps.core.filters import QueryString
 from apps.core.models import Filiere, Matiere, Niveau, TypeInteraction
 from apps.core.serializers import EpreuveSerializer
 from apps.recommender.services.recommendations import SOURCES
-from apps.recommender.services.reports import DEGRADED, NO_MODEL, READY
+from apps.recommender.services.reports import DEGRADED, NO_MODEL, NONE, READY
 
 MAX_TOP_K = 100
 
@@ -33,7 +33,7 @@ class SimilarQuery(QueryString):
 
 class StatisticsQuery(QueryString):
     jours = serializers.IntegerField(
-        min_value=1, max_value=3650, default=30, help_text="Période des interactions comptées."
+        min_value=1, max_value=3650, default=30, help_text="Période comptée, en jours."
     )
 
 
@@ -98,6 +98,17 @@ class ModelSerializer(serializers.Serializer[Any]):
     eligible = serializers.BooleanField()
     entraine_le = serializers.DateTimeField()
     metriques = serializers.DictField(child=serializers.FloatField())
+    requetes = serializers.IntegerField(help_text="Réponses de cette version sur la période.")
+
+
+class BySourceSerializer(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {source: serializers.IntegerField() for source in (*SOURCES, NONE)}
+
+
+class LatencySerializer(serializers.Serializer[Any]):
+    p50 = serializers.FloatField(allow_null=True)
+    p95 = serializers.FloatField(allow_null=True)
 
 
 class StatisticsSerializer(serializers.Serializer[Any]):
@@ -106,6 +117,18 @@ class StatisticsSerializer(serializers.Serializer[Any]):
     interactions_par_type = ByKindSerializer()
     densite = serializers.FloatField()
     couverture_catalogue = serializers.FloatField(allow_null=True)
+    taux_cache = serializers.FloatField(
+        allow_null=True, help_text="Part des recommandations venues du cache."
+    )
+    requetes_par_source = BySourceSerializer(
+        help_text="Demandes de recommandations et d'épreuves similaires, sur 90 jours au plus."
+    )
+    latence_ms = LatencySerializer(
+        help_text="Temps de calcul d'une réponse, sans l'authentification ni le réseau, à 9 % près."
+    )
+    telemetrie_disponible = serializers.BooleanField(
+        help_text="Faux : Redis ne répond pas, les trois champs qui précèdent ne disent rien."
+    )
     modeles = ModelSerializer(
         many=True, required=False, help_text="Pour les administrateurs seulement."
     )

@@ -1,3 +1,6 @@
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -9,9 +12,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core.models import Epreuve, User
+from apps.recommender import telemetry
 from apps.recommender.api import serializers
 from apps.recommender.model_store import Serving
 from apps.recommender.services import recommendations, reports
+
+
+@contextmanager
+def timed() -> Iterator[dict[str, Any]]:
+    """An answer to fill, counted with the time that took."""
+    answer: dict[str, Any] = {}
+    start = time.perf_counter()
+    yield answer
+    telemetry.record(
+        source=answer["source"],
+        version=answer["version_modele"],
+        cached=answer["depuis_cache"],
+        seconds=time.perf_counter() - start,
+    )
 
 
 @extend_schema(tags=["Recommandations"])
@@ -24,7 +42,8 @@ class PersonalizedView(APIView):
     def get(self, request: Request) -> Response:
         """Les épreuves que l'on recommande à la personne connectée."""
         user, asked = cast(User, request.user), request.META["QUERY_STRING"]
-        answer = recommendations.remembered(user, asked, partial(self.answer, request, user))
+        with timed() as answer:
+            answer |= recommendations.remembered(user, asked, partial(self.answer, request, user))
         return Response(answer)
 
     def answer(self, request: Request, user: User, serving: Serving) -> dict[str, Any]:
@@ -52,8 +71,10 @@ class SimilarView(APIView):
         epreuve = Epreuve.objects.visible_to(request.user).filter(pk=asked["epreuve_id"]).first()
         if epreuve is None:
             raise Http404
-        answer = recommendations.similar(epreuve, top_k=asked["top_k"])
-        return Response(serializers.RecommendationsSerializer(answer).data)
+        with timed() as answer:
+            similar = recommendations.similar(epreuve, top_k=asked["top_k"])
+            answer |= serializers.RecommendationsSerializer(similar).data
+        return Response(answer)
 
 
 @extend_schema(tags=["Recommandations"])

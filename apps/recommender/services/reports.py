@@ -20,10 +20,14 @@ from apps.core.models import (
     TypeInteraction,
     User,
 )
-from apps.recommender import model_store
+from apps.recommender import model_store, telemetry
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services.recommendations import SOURCES
+from apps.recommender.telemetry import Served
 
 READY, NO_MODEL, DEGRADED = "pret", "aucun_modele", "degrade"
+# Beside the sources: answers without a recommendation.
+NONE = "aucune"
 
 
 def status() -> dict[str, Any]:
@@ -55,7 +59,7 @@ def _figures(row: ModelMetadata | None) -> dict[str, float]:
 
 
 def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
-    """Totals of the bank; the kinds of interaction are counted over the last `days` days."""
+    """Totals of the bank; what was done and served is counted over the last `days` days."""
     published = Epreuve.objects.published().count()
     students = User.objects.filter(role=Role.ETUDIANT, is_active=True)
     pairs = (
@@ -80,9 +84,20 @@ def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
         "densite": round(pairs / cells, 6) if cells else 0.0,
         "couverture_catalogue": active.metriques.get("couverture") if active else None,
     }
+    served = telemetry.served(days)
+    answer |= _serving(served or Served()) | {"telemetrie_disponible": served is not None}
     if with_models:
-        answer["modeles"] = [_model(row) for row in ModelMetadata.objects.all()[:20]]
+        rows = ModelMetadata.objects.all()[:20]
+        answer["modeles"] = [_model(row, served or Served()) for row in rows]
     return answer
+
+
+def _serving(served: Served) -> dict[str, Any]:
+    return {
+        "taux_cache": round(served.cached / served.requests, 4) if served.requests else None,
+        "requetes_par_source": {source: served.by_source[source] for source in (*SOURCES, NONE)},
+        "latence_ms": {"p50": served.milliseconds(0.5), "p95": served.milliseconds(0.95)},
+    }
 
 
 def _by_kind(since: dt.datetime) -> dict[str, int]:
@@ -95,8 +110,9 @@ def _by_kind(since: dt.datetime) -> dict[str, int]:
     return {kind: counted.get(kind, 0) for kind in TypeInteraction.values}
 
 
-def _model(row: ModelMetadata) -> dict[str, Any]:
+def _model(row: ModelMetadata, served: Served) -> dict[str, Any]:
     return {
+        "requetes": served.by_version[row.version],
         "version": row.version,
         "architecture": row.architecture,
         "est_actif": row.est_actif,

@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings
 
 from apps.core.models import TypeInteraction
+from apps.recommender import telemetry
 from apps.recommender.models import TrainingLog
 from tests.factories import (
     CommentaireFactory,
@@ -17,6 +18,8 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
+PERSONALIZED = "/api/recommendations/personalized/"
+SIMILAR = "/api/recommendations/similar/"
 STATUS, STATS = "/api/recommendations/status/", "/api/recommendations/stats/"
 
 
@@ -84,6 +87,12 @@ def test_statistics_equal_what_the_cast_did(api, awa, koffi, mme_dossou):
         # Awa and Koffi met two épreuves each, of the 2 x 4 there are.
         "densite": 0.5,
         "couverture_catalogue": None,
+        "taux_cache": None,
+        "requetes_par_source": dict.fromkeys(
+            ("ncf", "contenu", "profil", "populaires", "recentes", "aucune"), 0
+        ),
+        "latence_ms": {"p50": None, "p95": None},
+        "telemetrie_disponible": True,
     }
 
 
@@ -98,6 +107,41 @@ def test_administrators_see_every_version(trained, api, rachidi, awa):
     data = api(rachidi).get(STATS).data
     assert [model["version"] for model in data["modeles"]] == ["v1"]
     assert 0 < data["couverture_catalogue"] <= 1
+
+
+def test_statistics_tell_what_was_served_from_where_and_how_fast(trained, bank, api, rachidi):
+    student, newcomer = bank.students["MATH"][0], UserFactory()
+    for _ in range(4):
+        api(student).get(PERSONALIZED)
+    api(newcomer).get(PERSONALIZED)
+    api(newcomer).get(SIMILAR, {"epreuve_id": bank.epreuves["MATH"][0].pk})
+    api(newcomer).get(SIMILAR, {"epreuve_id": EpreuveFactory().pk})
+    data = api(rachidi).get(STATS).data
+    counted = data["requetes_par_source"]
+    assert sum(counted.values()) == 7
+    assert (counted["ncf"], counted["contenu"]) == (5, 1)
+    assert data["taux_cache"] == round(3 / 7, 4)
+    assert 0 < data["latence_ms"]["p50"] <= data["latence_ms"]["p95"] < 60_000
+    assert data["telemetrie_disponible"] is True
+    assert data["modeles"][0]["requetes"] == 7
+
+
+def test_an_answer_without_a_recommendation_has_no_source(api, awa):
+    api(awa).get(PERSONALIZED)
+    assert api(awa).get(STATS).data["requetes_par_source"]["aucune"] == 1
+
+
+def test_a_refused_request_is_not_counted(api, awa):
+    api(awa).get(PERSONALIZED, {"top_k": 0})
+    api(awa).get(SIMILAR, {"epreuve_id": 1})
+    assert sum(api(awa).get(STATS).data["requetes_par_source"].values()) == 0
+
+
+def test_without_redis_statistics_say_that_they_do_not_know(api, awa, monkeypatch):
+    monkeypatch.setattr(telemetry, "served", lambda days: None)
+    data = api(awa).get(STATS).data
+    assert data["telemetrie_disponible"] is False
+    assert (data["taux_cache"], data["latence_ms"]["p95"]) == (None, None)
 
 
 @pytest.mark.parametrize("days", ["0", "3651", "x"])
