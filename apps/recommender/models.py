@@ -1,6 +1,8 @@
 import datetime as dt
 import os
 import socket
+import time
+from pathlib import Path
 
 from django.conf import settings
 from django.db import models
@@ -101,17 +103,29 @@ class TrainingLog(models.Model):
         if self.statut != StatutEntrainement.EN_COURS:
             return False
         silent = timezone.now() - self.battement > DEAD_AFTER
-        return silent or (self.hote == socket.gethostname() and not _is_alive(self.pid))
+        return silent or (self.hote == socket.gethostname() and not _is_alive(self.pid, self.debut))
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(pid: int, since: dt.datetime) -> bool:
+    """Is the process that had this number then still there?"""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass  # another user's: it is there
+    return not _was_born_after(pid, since)
+
+
+def _was_born_after(pid: int, moment: dt.datetime) -> bool:
+    """Numbers are given again: a container that restarts has its worker at number 1 once more."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:  # Only Linux tells.
+        return False
+    started = int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    return timezone.now() - dt.timedelta(seconds=age) > moment
 
 
 class ModelMetadata(models.Model):

@@ -187,6 +187,16 @@ def test_a_run_whose_process_died_frees_its_place(bank):
     assert dead.statut == StatutEntrainement.INTERROMPU
 
 
+def test_a_number_given_to_a_younger_process_is_not_the_run(bank):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        hote, pid = os.uname().nodename, child.pid
+        asked = timezone.now() - dt.timedelta(seconds=5)
+        dead = TrainingLog.objects.create(hote=hote, pid=pid, debut=asked)
+        assert dead.is_dead
+        dead.debut = timezone.now()
+        assert not dead.is_dead
+
+
 def test_a_silent_run_on_another_machine_frees_its_place(bank):
     silent = TrainingLog.objects.create(
         hote="elsewhere", pid=1, battement=timezone.now() - DEAD_AFTER * 1.1
