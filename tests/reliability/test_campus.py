@@ -15,6 +15,15 @@ from tests.reliability.servers import Client, Gunicorn, Postgres, Redis, running
 
 pytestmark = pytest.mark.requires("servers")
 
+STUDENTS = """
+from django.contrib.auth.hashers import make_password
+from apps.core.models import User
+from tests.factories import PASSWORD
+
+same = make_password(PASSWORD)  # To check it takes as long, whosever it is.
+User.objects.bulk_create(User(username=f"foule{n}", password=same) for n in range(300))
+"""
+
 
 @pytest.fixture(scope="module")
 def campus(postgres: Postgres, redis: Redis) -> Iterator[Gunicorn]:
@@ -24,10 +33,7 @@ def campus(postgres: Postgres, redis: Redis) -> Iterator[Gunicorn]:
         servers.folder() as folder,
         servers.production(folder, postgres, redis, template=TEMPLATE, **limits) as bank,
     ):
-        bank.python(
-            "from tests.factories import UserFactory\n"
-            "for n in range(300): UserFactory(username=f'foule{n}')"
-        )
+        bank.python(STUDENTS)
         with running(Gunicorn(folder, bank=bank)) as web:
             yield web
 
