@@ -1,5 +1,7 @@
 """Links by which someone who forgot a password chooses another: each serves once, and not long."""
 
+import logging
+
 from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.mail import send_mail
@@ -10,6 +12,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
 from apps.core.models import User
+
+logger = logging.getLogger(__name__)
 
 
 class Links(PasswordResetTokenGenerator):
@@ -48,3 +52,4 @@ def mail_link(email: str, site: str) -> None:
         }
         text = render_to_string("core/nouveau_mot_de_passe.txt", facts)
         send_mail("Votre mot de passe de la banque d'épreuves", text, None, [user.email])
+        logger.info("Lien de mot de passe envoyé à l'utilisateur %s", user.pk)
