@@ -32,7 +32,6 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         "id",
         "statut",
         "version",
-        "architecture",
         "debut",
         "duree",
         "meilleure_epoch",
@@ -92,10 +91,6 @@ class TrainingLogAdmin(ReadOnlyAdmin):
                 "`python manage.py db_worker`.",
                 messages.WARNING,
             )
-
-    @admin.display(description="architecture")
-    def architecture(self, run: TrainingLog) -> str:
-        return str(run.hyperparametres.get("architecture", ""))
 
     @admin.display(description="durée")
     def duree(self, run: TrainingLog) -> str:

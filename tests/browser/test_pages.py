@@ -3,12 +3,14 @@
 `SCREENSHOTS=docs/images pytest tests/browser` keeps the pictures that the docs show.
 """
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, sync_playwright
 
 from apps.core.models import Epreuve, User
@@ -81,7 +83,9 @@ def bank(transactional_db: None) -> dict[str, int]:
     )
     User.objects.create_superuser("rachidi", password=PASSWORD)
     opened = (Epreuve.objects.first(), TrainingLog.objects.get(), ModelMetadata.objects.get())
-    return {row._meta.model_name: row.pk for row in opened}
+    asked = timezone.now() - dt.timedelta(minutes=5)
+    waiting = TrainingLog.objects.create(statut="en_attente", version="suivant", debut=asked)
+    return {row._meta.model_name: row.pk for row in opened} | {"waiting": waiting.pk}
 
 
 @pytest.fixture
@@ -120,7 +124,9 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, watched):
         ("/admin/core/epreuve/", "admin-epreuves"),
         (f"/admin/core/epreuve/{bank['epreuve']}/change/", "admin-epreuve"),
         ("/admin/recommender/traininglog/", "admin-entrainements"),
+        (f"/admin/recommender/traininglog/{bank['waiting']}/change/", "admin-en-attente"),
         (f"/admin/recommender/traininglog/{bank['traininglog']}/change/", "admin-entrainement"),
+        ("/admin/recommender/activationmodele/", "admin-activations"),
         ("/admin/recommender/modelmetadata/", "admin-modeles"),
         (f"/admin/recommender/modelmetadata/{bank['modelmetadata']}/change/", "admin-modele"),
     ):

@@ -80,7 +80,7 @@ def test_cuda_without_a_device_is_one_clear_sentence(bank):
 
 
 def test_in_the_background_it_says_what_waits_and_where_to_watch(queue, bank, capsys):
-    call_command("train_model", *FAST, "--model-version=v1", "--background", verbosity=0)
+    call_command("train_model", *FAST, "--model-version=v1", "--background")
     run = TrainingLog.objects.get()
     assert (run.statut, run.version) == (StatutEntrainement.EN_ATTENTE, "v1")
     assert (run.hyperparametres["batch_size"], run.hyperparametres["epochs"]) == (32, 8)
@@ -88,6 +88,11 @@ def test_in_the_background_it_says_what_waits_and_where_to_watch(queue, bank, ca
     assert f"Entraînement {run.pk} demandé" in out
     assert f"/admin/recommender/traininglog/{run.pk}/change/" in out
     assert exit_code(*FAST, "--background") == 75
+
+
+def test_in_the_background_it_can_be_as_quiet_as_cron_wants(queue, bank, capsys):
+    call_command("train_model", *FAST, "--background", verbosity=0)
+    assert capsys.readouterr().out == ""
 
 
 def test_in_the_background_an_option_that_makes_no_sense_is_2_too(queue, bank):

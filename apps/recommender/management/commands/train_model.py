@@ -67,7 +67,7 @@ class Command(BaseCommand):
         except (ValueError, MlError) as error:
             raise CommandError(str(error), returncode=2) from None
         if options["background"] and settings.TACHES_EN_ARRIERE_PLAN:
-            self._request(config, options["model_version"])
+            self._request(config, options["model_version"], quiet=options["verbosity"] == 0)
             return
         if options["background"]:
             self.stdout.write("TACHES_EN_ARRIERE_PLAN vaut False : l'entraînement se fait ici.")
@@ -94,9 +94,11 @@ class Command(BaseCommand):
             )
         self.stdout.write(self.style.SUCCESS(f"Modèle {outcome.model.version} actif."))
 
-    def _request(self, config: TrainingConfig, version: str) -> None:
+    def _request(self, config: TrainingConfig, version: str, *, quiet: bool) -> None:
         with _usage_errors():
             run = request_training(config, version=version)
+        if quiet:
+            return
         page = reverse("admin:recommender_traininglog_change", args=[run.pk])
         self.stdout.write(
             f"Entraînement {run.pk} demandé, modèle {run.version} : le premier travailleur libre "
