@@ -71,6 +71,7 @@ SHOW = "from django.conf import settings; print(settings.SETTINGS_MODULE, settin
         ("JWT_SECRET_KEY", SECRET, "JWT_SECRET_KEY doit différer de SECRET_KEY"),
         ("ALLOWED_HOSTS", "", "ALLOWED_HOSTS est vide"),
         ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS ne peut pas contenir *"),
+        ("METRIQUES_JETON", "court", "METRIQUES_JETON est trop faible"),
         ("DB_HOST", "", "DB_HOST est absente : SQLite"),
         ("DB_PASSWORD", "", "DB_PASSWORD est absente"),
         ("REDIS_URL", "", "REDIS_URL est absente : la mémoire locale"),

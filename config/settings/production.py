@@ -13,6 +13,7 @@ from config.settings.base import (  # noqa: E402
     DB_HOST,
     DEFAULT_FROM_EMAIL,
     JWT_SECRET_KEY,
+    METRIQUES_JETON,
     REDIS_URL,
     SECRET_KEY,
 )
@@ -44,6 +45,8 @@ if not env.text("DB_PASSWORD", "") and not DB_HOST.startswith("/"):
 if not REDIS_URL:
     _refuse("REDIS_URL", "est absente : la mémoire locale est réservée au développement")
 
+if METRIQUES_JETON and len(METRIQUES_JETON) < 20:
+    _refuse("METRIQUES_JETON", "est trop faible : au moins 20 caractères aléatoires")
 if COURRIEL and DEFAULT_FROM_EMAIL.endswith("@localhost"):
     _refuse("DEFAULT_FROM_EMAIL", "doit être l'adresse qui envoie les courriels")
 
