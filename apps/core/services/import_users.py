@@ -92,9 +92,14 @@ class _Account:
                 exclude={"password", "filiere"}, validate_unique=False, validate_constraints=False
             )
         except ValidationError as error:
-            reasons = (f"{name} : {' '.join(said)}" for name, said in error.message_dict.items())
-            raise ValueError(" ; ".join(reasons)) from None
+            raise ValueError(_in_words(error)) from None
         self.lacks_filiere = bool(person.filiere and not filiere)
+
+
+def _in_words(error: ValidationError) -> str:
+    labels = {field.name: field.verbose_name for field in User._meta.fields}
+    said = error.message_dict.items()
+    return " ; ".join(f"{labels[name]} : {' '.join(messages)}" for name, messages in said)
 
 
 def _accepted(people: list[Person], create_missing: bool, report: AccountsReport) -> list[_Account]:
@@ -192,16 +197,28 @@ def _write(accounts: list[_Account], report: AccountsReport) -> None:
 # --- Passwords ---------------------------------------------------------------------------
 
 
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 @contextmanager
 def _secret_file(path: Path) -> Iterator[TextIO]:
     """A new file that its owner alone reads, gone again if the block fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+    with open(path, "x", encoding="utf-8", newline="", opener=_for_its_owner) as file:
         try:
             yield file
         except BaseException:
             path.unlink()
             raise
+
+
+def _to_disk(file: TextIO) -> None:
+    """Its content, and its name in the folder."""
+    file.flush()
+    os.fsync(file.fileno())
+    folder = os.open(Path(file.name).parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def _give_passwords(accounts: list[_Account], file: TextIO, on_progress: Progress) -> None:
@@ -213,8 +230,7 @@ def _give_passwords(accounts: list[_Account], file: TextIO, on_progress: Progres
         account.user.password = make_password(password)
         lines.writerow([account.user.username, password])
         on_progress(done, len(accounts))
-    file.flush()
-    os.fsync(file.fileno())
+    _to_disk(file)
 
 
 def one_time_password() -> str:
