@@ -44,6 +44,8 @@ def configuration(default_format: str) -> dict[str, Any]:
             # Django and gunicorn come with handlers of their own: naming a logger takes them away.
             "django": {"level": "INFO"},
             "django.server": {"level": "CRITICAL"},
+            # Whoever looks for holes names another host: a 400 says enough.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             "gunicorn.error": {"propagate": True},
             "axes": {"level": "WARNING"},
         },

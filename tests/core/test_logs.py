@@ -89,18 +89,16 @@ def test_a_refusal_is_said_once_and_a_failure_with_its_trace(lines, monkeypatch)
     client.get("/api/nulle-part/")
     client.get("/nulle-part/")
     client.get("/api/moi/")
-    assert [(line["journal"], line["statut"]) for line in lines()] == [
-        ("acces", 404),
-        ("acces", 404),
-        ("acces", 401),
-    ]
+    client.get("/api/moi/", HTTP_HOST="evil.example")
+    said = [(line["journal"], line["statut"]) for line in lines()]
+    assert said == [("acces", 404), ("acces", 404), ("acces", 401), ("acces", 400)]
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError("une faute à nous")
 
     monkeypatch.setattr(Epreuve.objects, "visible_to", broken)
     client.get("/api/epreuves/")
-    trace, line = lines()[3:]
+    trace, line = lines()[4:]
     assert (trace["journal"], trace["niveau"]) == ("django.request", "ERROR")
     assert "ZeroDivisionError: une faute à nous" in trace["trace"]
     assert (line["journal"], line["niveau"], line["statut"]) == ("acces", "ERROR", 500)

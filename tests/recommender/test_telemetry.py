@@ -2,6 +2,7 @@ import datetime as dt
 
 import pytest
 from django.core.cache import cache
+from prometheus_client import REGISTRY
 
 from apps.recommender import telemetry
 from apps.recommender.telemetry import record, served
@@ -59,6 +60,16 @@ def test_what_was_served_is_counted_by_source_version_and_cache(backend):
     assert total.by_source == {"ncf": 3, "profil": 1, "aucune": 1}
     assert total.by_version == {"v1": 2, "v2|beta": 1, "": 2}
     assert (total.requests, total.cached) == (5, 2)
+
+
+def test_prometheus_counts_it_too(backend):
+    def counted():
+        labels = {"source": "ncf", "cache": "oui"}
+        return REGISTRY.get_sample_value("banque_recommandations_total", labels) or 0
+
+    before = counted()
+    answered(cached=True)
+    assert counted() == before + 1
 
 
 def test_days_add_up_and_older_ones_are_left_out(backend, today):
