@@ -13,13 +13,14 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
 from rest_framework.throttling import BaseThrottle
 from unfold.forms import AuthenticationForm
 
 from apps.core.errors import error_response
-from apps.core.exceptions import PasswordToChange
 from apps.core.models import User
+from apps.core.services.password_links import link_path
 
 UNKNOWN = "Aucun compte actif n'a été trouvé avec les identifiants fournis."
 LOCKED = "Trop d'essais pour ce compte depuis cette adresse. Réessayez dans 15 minutes."
@@ -92,7 +93,8 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]
     def confirm_login_allowed(self, user: User) -> None:
         super().confirm_login_allowed(user)
         if user.mot_de_passe_temporaire:
-            raise forms.ValidationError(PasswordToChange.default_detail, code="temporaire")
+            choose = 'Ce mot de passe est temporaire : <a href="{}">choisissez-en un autre</a>.'
+            raise forms.ValidationError(format_html(choose, link_path(user)))
 
 
 def locked_out(

@@ -129,12 +129,15 @@ def test_a_temporary_password_serves_once_to_choose_another(anyone, newcomer):
     assert login(anyone, "nadege", NEW).status_code == 200
 
 
-def test_a_temporary_password_opens_no_administration(rachidi):
+def test_a_temporary_password_opens_no_administration_but_the_page_to_choose_another(rachidi):
     User.objects.update(mot_de_passe_temporaire=True)
-    data = {"username": "rachidi", "password": PASSWORD}
-    page = Client().post(reverse("admin:login"), data)
+    client, data = Client(), {"username": "rachidi", "password": PASSWORD}
+    page = client.post(reverse("admin:login"), data)
     assert page.status_code == 200
-    assert "en choisir un autre" in page.content.decode()
+    choose = client.get(re.search(r'href="(/mot-de-passe/[^"]+)"', page.text)[1], follow=True)
+    new = {"new_password1": NEW, "new_password2": NEW}
+    assert client.post(choose.request["PATH_INFO"], new).status_code == 302
+    assert client.post(reverse("admin:login"), data | {"password": NEW}).status_code == 302
 
 
 def test_an_administrator_sets_a_temporary_password(desk, anyone, awa):
