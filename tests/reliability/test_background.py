@@ -126,15 +126,17 @@ def test_a_killed_worker_keeps_neither_the_place_nor_the_queue(
     assert tasks == [("RUNNING",), ("SUCCESSFUL",)]
 
 
-def test_a_training_survives_a_restart_of_the_database(
+def test_a_training_waits_for_a_database_that_is_away_when_it_ends(
     school: Bank, worker: Worker, postgres: Postgres
 ) -> None:
-    ask(school, "--epochs=60", "--batch-size=8", "--embedding-dim=8", "--model-version=v2")
+    ask(school, "--epochs=30", "--batch-size=32", "--embedding-dim=8", "--model-version=v2")
     wait_for_an_epoch(school)
     postgres.stop()
-    time.sleep(1)
-    postgres.start()
-    wait_for(school, "termine", 120)
+    try:
+        wait_until(lambda: "nouvel essai" in worker.tail(), "the end of the epochs", 60)
+    finally:
+        postgres.start()
+    wait_for(school, "termine")
     assert models(school) == {"v1", "v2"}
 
 

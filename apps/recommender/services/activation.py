@@ -21,11 +21,11 @@ def activate(
 
     Raises ModelRefused and CorruptArtifact, which leave the active one as it is.
     """
-    from apps.recommender.ml.predictor import Predictor
+    from apps.recommender.ml import artifact
 
     if not model.eligible:
         raise ModelRefused(f"Le modèle {model} ne peut pas servir : {model.motif_refus}")
-    Predictor.load(settings.ML_MODELS_DIR / model.chemin, sha256=model.sha256)
+    artifact.load(settings.ML_MODELS_DIR / model.chemin, sha256=model.sha256)
     return _switch(model, declencheur, par, motif)
 
 

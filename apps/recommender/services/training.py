@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.db import (
@@ -42,10 +43,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5
+# For so long, and so often, a write is tried again when the database is away or locked.
+PATIENCE_SECONDS, RETRY_SECONDS = 300, 5
 
 # The errors of someone who asked for what cannot be, not of a run.
 UNUSABLE_OPTIONS = (DeviceUnavailable, InvalidVersion, VersionExists)
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 Epoch = Callable[[dict[str, Any]], None]
 
@@ -172,8 +176,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     )
     run.metriques = tested.metrics | {"intervalle_gain_ndcg_at_10": list(interval)}
     run.references = {name: reference.metrics for name, reference in references.items()}
-    _renew_connection()
-    run.save()
+    _patiently(run.save)
 
     # The figures above judge the recipe; what serves has learnt from the latest weeks too.
     best = fitted.history[: fitted.best_epoch]
@@ -181,8 +184,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     final = trainer.refit(everything, config, best, on_step=watch.step)
     metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
     info = artifact.save(settings.ML_MODELS_DIR, run.version, final, everything, metadata)
-    _renew_connection()
-    model = _register(run, config, info)
+    model = _patiently(partial(_register, run, config, info))
     return Outcome(run, model, interval)
 
 
@@ -240,8 +242,7 @@ def _take_place(run: TrainingLog) -> None:
     run.debut = run.battement = timezone.now()
     run.hote, run.pid = socket.gethostname(), os.getpid()
     try:
-        with transaction.atomic():
-            run.save()
+        _patiently(transaction.atomic(run.save))
     except IntegrityError:
         raise TrainingInProgress(
             "Un autre entraînement vient de commencer : attendez sa fin ou annulez-le."
@@ -253,7 +254,7 @@ def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
     run.nb_utilisateurs = dataset.n_users
     run.nb_epreuves = dataset.n_items
     run.nb_interactions = len(dataset.train) + len(dataset.validation) + len(dataset.test)
-    run.save()
+    _patiently(run.save)
 
 
 def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
@@ -262,6 +263,18 @@ def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
     end = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
     TrainingLog.objects.filter(pk=run.pk, fin=None).update(**end)
     run.refresh_from_db(fields=list(end))
+
+
+def _patiently(write: Callable[[], T]) -> T:
+    """An import that holds SQLite, or a database that restarts, must not cost the training."""
+    for _ in range(PATIENCE_SECONDS // RETRY_SECONDS):
+        _renew_connection()
+        try:
+            return write()
+        except OperationalError as error:
+            logger.warning("Base occupée ou injoignable, nouvel essai : %s", error)
+            time.sleep(RETRY_SECONDS)
+    return write()
 
 
 def _renew_connection() -> None:

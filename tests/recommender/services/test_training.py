@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from apps.recommender.ml import trainer
@@ -212,6 +213,24 @@ def test_a_run_elsewhere_that_gave_a_recent_sign_keeps_its_place(bank):
     )
     with pytest.raises(training.TrainingInProgress):
         training.train(CONFIG)
+
+
+def test_what_a_run_writes_is_tried_again_for_minutes(monkeypatch, caplog):
+    waits, faults = [], [OperationalError("database is locked"), OperationalError("away")]
+    monkeypatch.setattr(training.time, "sleep", waits.append)
+
+    def write():
+        if faults:
+            raise faults.pop(0)
+        return "written"
+
+    assert training._patiently(write) == "written"
+    assert len(waits) == 2
+    assert "database is locked" in caplog.text
+    faults += [OperationalError("away")] * 1000
+    with pytest.raises(OperationalError):
+        training._patiently(write)
+    assert 60 <= sum(waits) <= 600
 
 
 def test_a_cancelled_run_says_so(bank):
