@@ -15,7 +15,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 HIDDEN = "***"
 _NAMES = "password passwd mot_de_passe secret authorization cookie jeton token refresh".split()
-_NAMED = rf"(?:{'|'.join(_NAMES)})\w*"
+# Bounded, as all that repeats here: a path may be 8 kB of "token", and costs no second.
+_NAMED = rf"(?:{'|'.join(_NAMES)})\w{{0,20}}"
+_IS = r"\s{0,3}[:=]\s{0,3}"
 # Looking for a word first takes a hundredth of the time of looking for its pattern.
 _SECRETS = [
     (hints, re.compile(pattern, re.IGNORECASE), replacement)
@@ -23,13 +25,13 @@ _SECRETS = [
         # A link that opens a file, or a new password.
         (["/fichiers/"], r"(?<=/fichiers/)[^/\s\"']+", HIDDEN),
         (["-"], r"\b[0-9a-z]{4,13}-[0-9a-f]{32}\b", HIDDEN),
-        (["eyj"], r"\beyJ[\w-]*\.[\w-]*\.?[\w-]*", HIDDEN),
+        (["eyj"], r"\beyJ[\w.-]+", HIDDEN),
         (["bearer", "basic"], r"\b(bearer|basic)\s+[^\s\"',]+", rf"\1 {HIDDEN}"),
-        (_NAMES, rf"({_NAMED}\\?[\"']?\s*[:=]\s*)(\\?[\"'])(?:(?!\2).)*\2", rf"\1{HIDDEN}"),
-        (_NAMES, rf"({_NAMED}\s*[:=]\s*)[^\s\"'\\,;&)}}]+", rf"\1{HIDDEN}"),
+        (_NAMES, rf"({_NAMED}\\?[\"']?{_IS})(\\?[\"'])(?:(?!\2).)*\2", rf"\1{HIDDEN}"),
+        (_NAMES, rf"({_NAMED}{_IS})[^\s\"'\\,;&)}}]+", rf"\1{HIDDEN}"),
         # The scheme of a URL ends where a name and a password may begin.
-        (["://"], r"(?<=://)[^\s/@]+@", f"{HIDDEN}@"),
-        (["@"], r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", HIDDEN),
+        (["://"], r"(?<=://)[^\s/@]{1,200}@", f"{HIDDEN}@"),
+        (["@"], r"[\w.+-]{1,64}@[\w.-]+", HIDDEN),
     )
 ]
 _PLAIN = (int, float, dt.datetime, type(None))
@@ -72,11 +74,12 @@ class OnlyTraces(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name != "django.request" or hasattr(record, "_shortened"):
             return True
-        if record.exc_info and getattr(record, "status_code", None) == 503:
+        status = getattr(record, "status_code", 500)
+        if record.exc_info and status == 503:
             record.msg, record.args = "Service indisponible : %s", (record.exc_info[1],)
             record.exc_info, record._shortened = None, True
             return True
-        return bool(record.exc_info)
+        return bool(record.exc_info) and status >= 500
 
 
 class Line(logging.Formatter):

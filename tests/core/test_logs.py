@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import logging.config
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -79,6 +80,8 @@ def test_the_console_is_configured_twice_and_logs_the_same(capsys):
         failure = {"exc_info": error, "extra": {"status_code": 503}}
         logging.getLogger("django.request").error("503", **failure)
     logging.getLogger("django.request").warning("Not Found: /x")
+    refusal = {"exc_info": PermissionError("non"), "extra": {"status_code": 403}}
+    logging.getLogger("django.request").warning("Forbidden: /admin/", **refusal)
     logging.getLogger("django.server").info("GET / 200")
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("django.request [-] Service indisponible : connection refused")
@@ -212,6 +215,16 @@ def test_what_looks_like_a_secret_is_hidden(text, secret):
     assert secret in text
     assert secret not in logs.masked(text)
     assert logs.HIDDEN in logs.masked(text)
+
+
+HOSTILE = ["token", "eyJ-", "a", "a.", "password=", "token: '", "://", "a@", "bearer ", "0a1b-"]
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_a_long_hostile_line_is_masked_in_no_time(part):
+    start = time.perf_counter()
+    logs.masked("/" + part * (100_000 // len(part)) + "@")
+    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(
