@@ -16,7 +16,8 @@ worker_class = "gthread"
 # No preload: a child forked after torch ran hangs, and HUP would serve the old code.
 preload_app = False
 
-# A worker that is stuck longer is replaced; one told to stop may finish what it is answering.
+# A process that hangs longer is replaced, not one that answers slowly: its threads do that. One
+# told to stop may finish what it is answering.
 timeout = 60
 graceful_timeout = 30
 # Longer than nginx keeps its idle connections, so that it never writes on one being closed.

@@ -495,7 +495,7 @@ class Gunicorn(Server):
 # What differs between deploy/nginx.conf and a test: addresses and folders, nothing that decides.
 _NGINX = """
 daemon off;
-user www-data;
+{user}
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log warn;
 worker_processes 1;
@@ -538,7 +538,9 @@ class Nginx(Server):
             assert here in text, here
             text = text.replace(here, there)
         (self.folder / "banque.conf").write_text(text)
-        self.configuration.write_text(_NGINX.format(folder=self.folder))
+        # Like PostgreSQL, its workers are not root; who is not root cannot choose.
+        user = "" if os.geteuid() else "user www-data;"
+        self.configuration.write_text(_NGINX.format(folder=self.folder, user=user))
 
     def _make_certificate(self) -> None:
         names = f"subjectAltName=DNS:{DOMAIN},IP:{HOST}"

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -15,43 +16,61 @@ from tests.reliability.servers import Answer, Bank, Client, Gunicorn, running, w
 pytestmark = pytest.mark.requires("servers")
 
 
+@dataclass(frozen=True)
+class Ground:
+    """A server, students to ask it at once, and épreuves that nobody touched, one a test."""
+
+    web: Gunicorn
+    students: list[Client]
+    untouched: list[int]
+
+    @property
+    def bank(self) -> Bank:
+        return self.web.bank
+
+
+def ground_on(web: Gunicorn) -> Ground:
+    made = "from tests.factories import EpreuveFactory\n"
+    made += "print(*(epreuve.pk for epreuve in EpreuveFactory.create_batch(8)))"
+    untouched = [int(pk) for pk in web.bank.python(made).split()]
+    return Ground(web, traffic.newcomers(web.bank, web.client, 200), untouched)
+
+
 @pytest.fixture(scope="module")
-def pocket() -> Iterator[Gunicorn]:
-    """The embedded default, SQLite and local memory, with the two workers of a server."""
+def on_postgresql(web: Gunicorn) -> Ground:
+    return ground_on(web)
+
+
+@pytest.fixture(scope="module")
+def on_sqlite() -> Iterator[Ground]:
+    """The embedded default, with the two workers of a server."""
     with servers.folder() as folder:
         bank = servers.embedded(folder)
         bank.python(CAST)
-        with running(Gunicorn(folder, bank=bank)) as pocket:
-            yield pocket
+        with running(Gunicorn(folder, bank=bank)) as web:
+            yield ground_on(web)
 
 
-@pytest.fixture(params=["web", "pocket"], ids=["postgresql", "sqlite"])
-def server(request: pytest.FixtureRequest) -> Gunicorn:
+@pytest.fixture(params=["on_postgresql", "on_sqlite"])
+def ground(request: pytest.FixtureRequest) -> Ground:
     return request.getfixturevalue(request.param)
 
 
-def new_epreuve(bank: Bank) -> int:
-    made = "from tests.factories import EpreuveFactory; print(EpreuveFactory().pk)"
-    return int(bank.python(made))
-
-
-def test_two_hundred_views_at_once_count_two_hundred(server: Gunicorn) -> None:
-    epreuve = new_epreuve(server.bank)
-    students = traffic.newcomers(server.bank, server.client, 200)
+def test_two_hundred_views_at_once_count_two_hundred(ground: Ground) -> None:
+    epreuve = ground.untouched.pop()
 
     def view(student: Client) -> int:
         return student.post(f"/api/epreuves/{epreuve}/view/").status
 
     with ThreadPoolExecutor(16) as pool:
-        assert Counter(pool.map(view, students)) == {201: 200}
+        assert Counter(pool.map(view, ground.students)) == {201: 200}
     counted = f"select nb_vues from core_epreuve where id = {epreuve}"
     rows = f"select count(*) from core_interaction where epreuve_id = {epreuve}"
-    assert server.bank.sql(counted) == server.bank.sql(rows) == [(200,)]
+    assert ground.bank.sql(counted) == ground.bank.sql(rows) == [(200,)]
 
 
-def test_eight_who_write_twenty_five_times_each_meet_no_error(server: Gunicorn) -> None:
-    epreuves = traffic.epreuve_ids(server.bank)
-    students = traffic.newcomers(server.bank, server.client, 8)
+def test_eight_who_write_twenty_five_times_each_meet_no_error(ground: Ground) -> None:
+    epreuves = traffic.epreuve_ids(ground.bank)[:20]
 
     def write(student: Client) -> list[int]:
         said = []
@@ -67,14 +86,15 @@ def test_eight_who_write_twenty_five_times_each_meet_no_error(server: Gunicorn) 
         return said
 
     with ThreadPoolExecutor(8) as pool:
-        said = Counter(status for statuses in pool.map(write, students) for status in statuses)
+        said = Counter(
+            status for statuses in pool.map(write, ground.students[:8]) for status in statuses
+        )
     assert set(said) <= {200, 201}
     assert said.total() == 8 * 25 * 3
 
 
-def test_the_same_evaluation_from_sixteen_at_once_is_one_row(server: Gunicorn) -> None:
-    epreuve = new_epreuve(server.bank)
-    (student,) = traffic.newcomers(server.bank, server.client, 1)
+def test_the_same_evaluation_from_sixteen_at_once_is_one_row(ground: Ground) -> None:
+    epreuve, student = ground.untouched.pop(), ground.students[0]
     ready = threading.Barrier(16)
 
     def rate(n: int) -> Answer:
@@ -85,12 +105,12 @@ def test_the_same_evaluation_from_sixteen_at_once_is_one_row(server: Gunicorn) -
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(rate, range(16)))
     assert Counter(answer.status for answer in answers) == {201: 1, 200: 15}
-    kept = server.bank.sql(
+    kept = ground.bank.sql(
         f"select note_difficulte, note_pertinence from core_evaluation where epreuve_id = {epreuve}"
     )
     ((difficulte, pertinence),) = kept
     totals = "nb_evaluations, somme_difficulte, somme_pertinence"
-    counted = server.bank.sql(f"select {totals} from core_epreuve where id = {epreuve}")
+    counted = ground.bank.sql(f"select {totals} from core_epreuve where id = {epreuve}")
     assert counted == [(1, difficulte, pertinence)]
 
 
@@ -132,16 +152,15 @@ VIEW = """
     ],
 )
 def test_a_row_that_another_is_writing_is_waited_for(
-    web: Gunicorn,
-    bank: Bank,
+    on_postgresql: Ground,
     rival: "psycopg.Connection[tuple[object, ...]]",
     rows: str,
     path: str,
     ends: str,
     status: int,
 ) -> None:
-    epreuve = new_epreuve(bank)
-    (student,) = traffic.newcomers(bank, web.client, 1)
+    bank, student = on_postgresql.bank, on_postgresql.students[0]
+    epreuve = on_postgresql.untouched.pop()
     user = student.get("/api/moi/").json["id"]
     rival.execute(rows.format(user=user, epreuve=epreuve))
     body = {"epreuve": epreuve, "note_difficulte": 5, "note_pertinence": 5}
