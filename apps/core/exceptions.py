@@ -42,3 +42,10 @@ class DatabaseDown(APIException):
     default_code = "base_indisponible"
     default_detail = "La base de données ne répond pas. Réessayez dans quelques secondes."
     wait = 5
+
+
+class MigrationsMissing(APIException):
+    status_code = 503
+    default_code = "migrations_en_attente"
+    default_detail = "Le code attend des migrations : lancez `python manage.py migrate`."
+    wait = 5
