@@ -1,5 +1,6 @@
 """The four production commands of the request, on the files that the image is made of."""
 
+import json
 import os
 import re
 import secrets
@@ -23,9 +24,8 @@ SETTINGS, GUNICORN = (
     re.search(rf"```bash\n({first}.*?)```", PRODUCTION, re.DOTALL)[1].strip()  # type: ignore[index]
     for first in ("DEBUG=False", "gunicorn ")
 )
-COPIED = re.findall(
-    r"^COPY (?!--from|requirements)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M
-)
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+COPIED = re.findall(r"^COPY (?!--from|requirements)(.+) \S+$", DOCKERFILE, re.MULTILINE)
 
 
 @dataclass
@@ -122,6 +122,22 @@ def test_plain_http_is_sent_to_https(deployed: Deployed) -> None:
     answer = deployed.client.get("/api/epreuves/", X_Forwarded_Proto="http")
     assert answer.status == 301
     assert answer.headers["Location"] == f"https://{DOMAIN}/api/epreuves/"
+
+
+def test_the_health_check_of_the_image_passes_and_fails_with_the_server(
+    deployed: Deployed, tree: Tree
+) -> None:
+    command = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", DOCKERFILE)[1])  # type: ignore[index]
+
+    def exit_code(port: int) -> int:
+        asked = [word.replace(":8000", f":{port}") for word in command[1:]]
+        environment = tree.environment | {"ALLOWED_HOSTS": f"{DOMAIN},www.{DOMAIN}"}
+        return subprocess.run(
+            [sys.executable, *asked], env=environment, capture_output=True, timeout=30
+        ).returncode
+
+    assert exit_code(deployed.port) == 0
+    assert exit_code(servers.free_port()) == 1
 
 
 def test_two_processes_of_four_threads_serve(deployed: Deployed) -> None:
