@@ -37,8 +37,11 @@ def test_workers_start_while_the_database_is_down(
 ) -> None:
     postgres.stop()
     try:
-        os.kill(web.workers[0], signal.SIGKILL)
-        wait_until(web.is_ready, "a worker without a database")
+        killed = web.workers[0]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(
+            lambda: killed not in web.workers and web.is_ready(), "a worker without a database"
+        )
         assert web.client.get("/api/epreuves/").status == 503
     finally:
         postgres.start()
