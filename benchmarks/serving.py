@@ -113,6 +113,7 @@ def bank(*, sqlite: bool) -> Iterator[Bank]:
             made = stack.enter_context(
                 production(place, database, stack.enter_context(running(Redis(place))))
             )
+        made.manage("migrate", "--verbosity=0")
         made.manage("generate_data", "--force", "--verbosity=0")
         made.manage("train_model", "--epochs=3", "--verbosity=0")
         yield made

@@ -355,7 +355,8 @@ class Bank:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, past the application; no row for what has none."""
         if self.postgres is None:
-            with closing(sqlite3.connect(self.variables["SQLITE_PATH"], timeout=20)) as connection:
+            place = self.variables["SQLITE_PATH"]
+            with closing(sqlite3.connect(place, 20, isolation_level=None)) as connection:
                 return connection.execute(query).fetchall()
         with self.postgres.connect(self.variables["DB_NAME"]) as connection:
             cursor = connection.execute(query)
