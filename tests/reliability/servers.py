@@ -243,7 +243,10 @@ class Postgres(Server):
             role = "select 1 from pg_roles where rolname = 'banque'"
             if not connection.execute(role).fetchone():
                 connection.execute(f"create role banque login password '{self.password}'")
-            connection.execute(f'create database "{name}" owner banque template "{template}"')
+            # A copy by WAL gives its sequences values that no WAL knows: they repeat after a crash.
+            connection.execute(
+                f'create database "{name}" owner banque template "{template}" strategy file_copy'
+            )
 
     def drop_database(self, name: str) -> None:
         with self.connect("postgres") as connection:
