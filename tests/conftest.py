@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from rest_framework.test import APIClient
 
 from apps.core.models import Role, User
@@ -46,6 +46,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _forget() -> None:
     """Only this worker's keys: `clear` would flush the Redis database of all."""
+    caches["processus"].clear()
     if settings.REDIS_URL:
         cache.delete_pattern("*")
     else:

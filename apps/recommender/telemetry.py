@@ -49,13 +49,11 @@ class Served:
         return None
 
     def add(self, name: str, count: int) -> None:
-        if name.startswith("latence|"):
-            self.latencies[int(name.removeprefix("latence|"))] += count
-            return
-        _, source, cached, version = name.split("|", 3)
+        source, cached, bucket, version = name.split("|", 3)
         self.by_source[source] += count
         self.by_version[version] += count
         self.cached += count * int(cached)
+        self.latencies[int(bucket)] += count
 
 
 def record(*, source: str | None, version: str | None, cached: bool, seconds: float) -> None:
@@ -63,9 +61,8 @@ def record(*, source: str | None, version: str | None, cached: bool, seconds: fl
     source = source or "aucune"
     _SERVED.labels(source, "oui" if cached else "non").inc()
     bucket = max(0, math.floor(_STEPS * math.log2(max(seconds, _SMALLEST) / _SMALLEST)))
-    names = f"reponse|{source}|{cached:d}|{version or ''}", f"latence|{bucket}"
     count = _count_in_redis if settings.REDIS_URL else _count_here
-    count(_key(_today()), names)
+    count(_key(_today()), f"{source}|{cached:d}|{bucket}|{version or ''}")
 
 
 def served(days: int) -> Served | None:
@@ -90,15 +87,11 @@ def _key(day: dt.date) -> str:
     return f"telemetrie:{day}"
 
 
-def _count_in_redis(key: str, names: Iterable[str]) -> None:
+def _count_in_redis(key: str, name: str) -> None:
     key = cache.make_key(key)
     try:
         redis = get_redis_connection()
-        pipeline = redis.pipeline(transaction=False)
-        for name in names:
-            pipeline.hincrby(key, name, 1)
-        # The hash, or something in it, is new.
-        if 1 in pipeline.execute():
+        if redis.hincrby(key, name, 1) == 1:  # The hash, or this in it, is new.
             redis.expire(key, dt.timedelta(days=KEPT_DAYS))
     except exceptions.RedisError as failure:
         _say(failure)
@@ -122,11 +115,11 @@ def _say(failure: exceptions.RedisError) -> None:
         logger.warning("Redis a refusé : %s", failure)
 
 
-def _count_here(key: str, names: Iterable[str]) -> None:
+def _count_here(key: str, name: str) -> None:
     """Local memory is of one process: so are its counts."""
     with _local:
         counts: Counter[str] = cache.get(key, Counter())
-        counts.update(names)
+        counts[name] += 1
         cache.set(key, counts, KEPT_DAYS * 86_400)
 
 

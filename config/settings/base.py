@@ -129,6 +129,12 @@ else:
             "OPTIONS": {"MAX_ENTRIES": 10_000},
         }
     }
+# What a process keeps for itself, for a minute: see recommendations.remembered.
+CACHES["processus"] = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "LOCATION": "processus",
+    "OPTIONS": {"MAX_ENTRIES": 2000},
+}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- People ------------------------------------------------------------------------------

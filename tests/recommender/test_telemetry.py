@@ -129,7 +129,7 @@ def test_one_round_trip_counts_an_answer(redis, monkeypatch):
 
 def test_two_processes_count_into_one_sum(redis):
     answered()
-    redis.client.hincrby(cache.make_key(f"telemetrie:{telemetry._today()}"), "reponse|ncf|1|v1", 6)
+    redis.client.hincrby(cache.make_key(f"telemetrie:{telemetry._today()}"), "ncf|1|12|v1", 6)
     assert served(1).requests == 7
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db.models import Q
 
 from apps.core.models import Epreuve, User
@@ -62,7 +62,8 @@ class Answer:
 def remembered(user: User, asked: str, make: Callable[[Serving], dict[str, Any]]) -> dict[str, Any]:
     """What this person was answered to the same query string, or else what `make` answers.
 
-    The key is read before the answer is made: what is kept is never older than its name says.
+    Kept by the process: a shared cache would take longer to ask than all the rest of the hit. The
+    key is read before the answer is made: what is kept is never older than its name says.
     """
     serving = model_store.active_model()
     generation = catalogue_generation()
@@ -72,10 +73,10 @@ def remembered(user: User, asked: str, make: Callable[[Serving], dict[str, Any]]
         f"reco:{CACHE_FORMAT}:reponse:{serving.version}:{generation}"
         f":{user.pk}:{user.version_historique}:{question}"
     )
-    answer: dict[str, Any] | None = cache.get(key)
+    answer: dict[str, Any] | None = caches["processus"].get(key)
     if answer is None:
         answer = make(serving)
-        cache.set(key, answer | {"depuis_cache": True}, ANSWER_SECONDS)
+        caches["processus"].set(key, answer | {"depuis_cache": True}, ANSWER_SECONDS)
     return answer
 
 
