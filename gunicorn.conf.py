@@ -13,7 +13,7 @@ with env.dotenv():
     threads = env.integer("WEB_FILS", 4, minimum=1)
     logconfig_dict = logs.configuration("ligne" if env.boolean("DEBUG", True) else "json")
 worker_class = "gthread"
-# No preload: a child forked after torch ran hangs, and HUP would serve the old code.
+# No preload: a child forked after torch ran hangs, and HUP would keep the old settings.
 preload_app = False
 
 # A process that hangs longer is replaced, not one that answers slowly: its threads do that. One
