@@ -63,17 +63,17 @@ def test_a_label_that_names_nothing_is_an_error(tmp_path: Path) -> None:
 
 def _run_what_needs_postgresql(tmp_path: Path, **variables: str) -> str:
     """Run one planted test with the real conftest, on SQLite; return what pytest prints."""
-    for name in ("apps", "config", "pyproject.toml"):
+    for name in ("apps", "config", "pyproject.toml", ".env.example"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "tests").mkdir()
-    for name in ("__init__.py", "conftest.py", "factories.py"):
+    for name in ("__init__.py", "conftest.py", "factories.py", "reliability"):
         (tmp_path / "tests" / name).symlink_to(ROOT / "tests" / name)
     (tmp_path / "tests" / "test_planted.py").write_text(
         "import pytest\n@pytest.mark.requires('postgresql')\ndef test_a(): pass\n"
     )
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "tests/test_planted.py"],
         cwd=tmp_path,
         env=kept | variables,
         capture_output=True,
