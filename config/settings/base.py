@@ -129,7 +129,7 @@ else:
             "OPTIONS": {"MAX_ENTRIES": 10_000},
         }
     }
-# What a process keeps for itself, for a minute: see recommendations.remembered.
+# What a process keeps for itself, not to ask Redis: see recommendations.remembered.
 CACHES["processus"] = {
     "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
     "LOCATION": "processus",
