@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Appelle chaque point d'entrée demandé sur un serveur lancé, une ligne par vérification."""
+"""Appelle chaque point d'entrée demandé sur un serveur lancé, une ligne par vérification.
+
+Sauf avec --lecture-seule, il laisse une vue, une note et un commentaire sur une épreuve.
+"""
 
 import argparse
 import json
@@ -84,8 +87,6 @@ def check_catalogue(server: Server, report: Report) -> dict[str, Any] | None:
         epreuves = answer.data.get("results", [])
         report.check(f"GET {path}", answer.status == 200, answer, f"{len(epreuves)} épreuves")
     if not epreuves:
-        report.failures += 1
-        report.show("✗ La banque est vide : lancez python manage.py generate_data.")
         return None
     epreuve = next((row for row in epreuves if row["taille_octets"]), epreuves[0])
     path = f"/api/epreuves/{epreuve['id']}/"
@@ -121,23 +122,31 @@ def check_download(server: Server, report: Report, path: str, *, has_file: bool)
         report.check("GET du lien signé, sans jeton", real, signed, size)
 
 
-def check_recommendations(server: Server, report: Report, epreuve: dict[str, Any]) -> None:
-    path = "/api/recommendations/personalized/?top_k=10"
-    answer = server.call("GET", path)
-    found = [row["epreuve"]["id"] for row in answer.data.get("recommendations", [])]
-    holds = answer.status == 200 and len(found) <= 10 and len(set(found)) == len(found)
-    report.check(f"GET {path}", holds, answer, _summary(answer))
-    holds = answer.status == 200 and epreuve["id"] not in found
-    report.check("L'épreuve consultée n'est plus recommandée", holds, answer)
+def check_similar(server: Server, report: Report, epreuve: dict[str, Any]) -> None:
     path = f"/api/recommendations/similar/?epreuve_id={epreuve['id']}&top_k=10"
     answer = server.call("GET", path)
-    found = [row["epreuve"]["id"] for row in answer.data.get("recommendations", [])]
+    found = _recommended(answer)
     holds = answer.status == 200 and len(found) <= 10 and epreuve["id"] not in found
     report.check(f"GET {path}", holds, answer, _summary(answer))
+
+
+def check_recommendations(server: Server, report: Report, viewed: int | None) -> None:
+    path = "/api/recommendations/personalized/?top_k=10"
+    answer = server.call("GET", path)
+    found = _recommended(answer)
+    holds = answer.status == 200 and len(found) <= 10 and len(set(found)) == len(found)
+    report.check(f"GET {path}", holds, answer, _summary(answer))
+    if viewed is not None:
+        holds = answer.status == 200 and viewed not in found
+        report.check("L'épreuve consultée n'est plus recommandée", holds, answer)
     for name, key in (("status", "statut"), ("stats", "interactions_par_type")):
         path = f"/api/recommendations/{name}/"
         answer = server.call("GET", path)
         report.check(f"GET {path}", answer.status == 200 and key in answer.data, answer)
+
+
+def _recommended(answer: Answer) -> list[int]:
+    return [row["epreuve"]["id"] for row in answer.data.get("recommendations", [])]
 
 
 def _summary(answer: Answer) -> str:
@@ -150,13 +159,18 @@ def check_docs(server: Server, report: Report) -> None:
         report.check(f"GET {path}", answer.status == 200, answer)
 
 
-def exercise(server: Server, report: Report, username: str, password: str) -> None:
-    if not log_in(server, report, username, password):
-        return
+def exercise(server: Server, report: Report, *, read_only: bool) -> None:
     epreuve = check_catalogue(server, report)
-    if epreuve is not None:
+    if epreuve:
+        check_similar(server, report, epreuve)
+    elif not read_only:
+        report.failures += 1
+        report.show("✗ La banque est vide : lancez python manage.py generate_data.")
+    viewed = None
+    if epreuve and not read_only:
         check_use(server, report, epreuve)
-        check_recommendations(server, report, epreuve)
+        viewed = epreuve["id"]
+    check_recommendations(server, report, viewed)
     check_docs(server, report)
 
 
@@ -165,15 +179,19 @@ def main() -> None:
     parser.add_argument("--base-url", default="http://localhost:8000")
     parser.add_argument("--username", default="etudiant1")
     parser.add_argument("--password", default="password123")
+    parser.add_argument(
+        "--lecture-seule", action="store_true", help="ne rien écrire ; une banque vide convient"
+    )
     options = parser.parse_args()
-    report = Report()
+    server, report = Server(options.base_url), Report()
     try:
-        exercise(Server(options.base_url), report, options.username, options.password)
+        if log_in(server, report, options.username, options.password):
+            exercise(server, report, read_only=options.lecture_seule)
     except (URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         sys.exit(
             f"Aucun serveur ne répond à {options.base_url} ({reason}) : "
-            "lancez python manage.py runserver dans un autre terminal."
+            "vérifiez l'adresse, ou lancez python manage.py runserver dans un autre terminal."
         )
     if report.failures:
         sys.exit(f"{report.failures} vérification(s) en échec.")

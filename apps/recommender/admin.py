@@ -2,10 +2,12 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from apps.recommender.charts import quality_table, training_curves
+from apps.recommender.labels import gain_in_words
 from apps.recommender.models import ActivationModele, ModelMetadata, StatutEntrainement, TrainingLog
 
 
@@ -110,7 +112,8 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         if not run.metriques:
             return "Non mesurée."
         name = str(run.hyperparametres.get("architecture", "modèle"))
-        return quality_table({name: run.metriques} | run.references)
+        table = quality_table({name: run.metriques} | run.references)
+        return format_html("{}<p>{}</p>", table, gain_in_words(run.metriques, run.references))
 
     @admin.display(description="hyper-paramètres")
     def reglages(self, run: TrainingLog) -> str:

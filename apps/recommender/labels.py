@@ -1,4 +1,6 @@
-"""How people read the names of metrics and of reference models."""
+"""How people read metrics, the names of reference models, and what decides between them."""
+
+from typing import Any
 
 METRICS = {
     "ndcg_at_10": "NDCG@10",
@@ -17,3 +19,13 @@ MODELS = {
     "popularite": "popularité",
     "ease": "EASE",
 }
+
+
+def gain_in_words(metrics: dict[str, Any], references: dict[str, Any]) -> str:
+    """Whether the model does better than popularity, and how sure that is."""
+    gain = metrics["ndcg_at_10"] - references["popularite"]["ndcg_at_10"]
+    low, high = metrics["intervalle_gain_ndcg_at_10"]
+    return (
+        f"Gain de NDCG@10 sur la popularité : {gain:+.4f}, intervalle à 95 % "
+        f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
+    )

@@ -59,8 +59,8 @@ def active_model() -> Serving:
     """Look at the database at most once a period; load a new version once, others go on."""
     if _is_fresh():
         return _state.serving
-    # The very first answer waits for the model; later ones are served by the old model meanwhile.
-    if _model_lock.acquire(blocking=_state.serving.predictor is None):
+    # The very first answer waits for the model; later ones do with what there is meanwhile.
+    if _model_lock.acquire(blocking=_state.checked_at == float("-inf")):
         try:
             # Another thread may have looked while this one waited.
             if not _is_fresh():
@@ -72,6 +72,9 @@ def active_model() -> Serving:
 
 def warm_up() -> None:
     """Pay now for what the first request would wait for; never before a fork, for torch hangs."""
+    # Also for a bank without a model: its first one must not wait for torch.
+    from apps.recommender.ml import predictor as _  # noqa: F401
+
     try:
         predictor = active_model().predictor
     except DatabaseError as error:

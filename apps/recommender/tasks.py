@@ -10,6 +10,7 @@ from types import FrameType
 from django_tasks import task
 
 from apps.core.logs import about
+from apps.recommender.labels import gain_in_words
 from apps.recommender.models import StatutEntrainement, TrainingLog
 from apps.recommender.services import training
 
@@ -29,7 +30,9 @@ def _train(run_id: int) -> None:
     logger.info("%s : modèle %s", run, run.version)
     with _stopping_with_its_worker():
         outcome = training.train_waiting(run)
-    logger.info("%s : modèle %s. %s", run, run.version, outcome.model.motif_refus)
+    verdict = outcome.model.motif_refus or "Actif."
+    gain = gain_in_words(run.metriques, run.references)
+    logger.info("%s : modèle %s. %s %s", run, run.version, verdict, gain)
 
 
 @contextmanager

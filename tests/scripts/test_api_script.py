@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
+from apps.core.models import Commentaire, Interaction
 from tests.factories import PASSWORD, EpreuveFactory, UserFactory, with_file
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "test_api.py"
 
 
-def check(base_url: str, password: str = PASSWORD) -> "subprocess.CompletedProcess[str]":
+def check(
+    base_url: str, *options: str, password: str = PASSWORD
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [
             sys.executable,
@@ -21,6 +24,7 @@ def check(base_url: str, password: str = PASSWORD) -> "subprocess.CompletedProce
             f"--base-url={base_url}",
             "--username=awa",
             f"--password={password}",
+            *options,
         ],
         capture_output=True,
         text=True,
@@ -67,6 +71,19 @@ def test_it_can_be_run_again(server: LiveServer) -> None:
     assert check(server.url).returncode == 0
     again = check(server.url)
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_reading_only_leaves_no_trace(server: LiveServer) -> None:
+    with_file(EpreuveFactory())
+    checked = check(server.url, "--lecture-seule")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "similar/?epreuve_id=" in checked.stdout
+    assert not Interaction.objects.exists()
+    assert not Commentaire.objects.exists()
+
+
+def test_reading_only_takes_an_empty_bank(server: LiveServer) -> None:
+    assert check(server.url, "--lecture-seule").returncode == 0
 
 
 def test_an_imported_bank_without_files_passes(server: LiveServer) -> None:

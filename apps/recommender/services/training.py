@@ -60,17 +60,10 @@ class TrainingInProgress(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run leaves: its log, its model, and the gain that decided."""
+    """What a finished run leaves."""
 
     run: TrainingLog
     model: ModelMetadata
-    interval: tuple[float, float]
-
-    @property
-    def gain(self) -> float:
-        return float(
-            self.model.metriques["ndcg_at_10"] - self.run.references["popularite"]["ndcg_at_10"]
-        )
 
 
 @dataclass
@@ -185,7 +178,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
     info = artifact.save(settings.ML_MODELS_DIR, run.version, final, everything, metadata)
     model = _patiently(partial(_register, run, config, info))
-    return Outcome(run, model, interval)
+    return Outcome(run, model)
 
 
 def _references(dataset: Dataset, config: TrainingConfig) -> dict[str, Evaluation]:

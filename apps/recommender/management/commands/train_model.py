@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 from tqdm import tqdm
 
-from apps.recommender.labels import METRICS, MODELS
+from apps.recommender.labels import METRICS, MODELS, gain_in_words
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import MlError
 from apps.recommender.services import training
@@ -119,11 +119,7 @@ class Command(BaseCommand):
                 f"{metrics[key]:>12.4f}" if key in metrics else f"{'–':>12}" for key in METRICS
             )
             self.stdout.write(f"{MODELS.get(name, name):<12}" + "".join(cells))
-        low, high = outcome.interval
-        self.stdout.write(
-            f"Gain de NDCG@10 sur la popularité : {outcome.gain:+.4f}, intervalle à 95 % "
-            f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
-        )
+        self.stdout.write(gain_in_words(run.metriques, run.references))
 
 
 @contextmanager
