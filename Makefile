@@ -48,7 +48,7 @@ lint: setup  ## Style et couches (ruff, import-linter, bash -n), Compose et Dock
 	@venv/bin/ruff check .
 	@venv/bin/ruff format --check .
 	@venv/bin/lint-imports --no-logo
-	@bash -n setup.sh .ci/run
+	@for script in setup.sh .ci/run deploy/*.sh; do bash -n $$script || exit 1; done
 	@venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@venv/bin/hadolint Dockerfile
 

@@ -91,6 +91,9 @@ create_venv() {
 wanted() { cat requirements/base.txt "requirements/$1.txt"; }
 
 install_requirements() {
+    if [ -n "${TORCH_INDEX_URL:-}" ] && ls -d venv/lib/python*/site-packages/torch >/dev/null 2>&1; then
+        say "PyTorch est déjà installé : TORCH_INDEX_URL est sans effet. Pour en changer, effacez venv/."
+    fi
     wanted "$1" | cmp -s - "venv/.installe-$1" && return
     touch venv/.incomplet
     if ! venv/bin/python -c 'import torch' 2>/dev/null; then

@@ -1,6 +1,7 @@
 """The backup and the restore of docs/exploitation.md, played back line by line."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class Machine:
 
     def install(self) -> None:
         """As setup.sh leaves it; copied, since config/ looks for .env beside itself."""
-        for name in ("config", "apps"):
+        for name in ("config", "apps", "deploy"):
             shutil.copytree(ROOT / name, self.project / name)
         shutil.copy(ROOT / "manage.py", self.project)
         (self.project / "venv").symlink_to(ROOT / "venv")
@@ -54,8 +55,10 @@ class Machine:
 
     def play(self, script: str, backups: Path) -> str:
         """Run it as somebody who has just logged in would, from another folder."""
-        for path, ours in (("/srv/banque", self.project), ("/var/backups/banque", backups)):
-            script = script.replace(path, str(ours))
+        backups.mkdir(exist_ok=True)
+        script = script.replace("/srv/banque", str(self.project))
+        script = script.replace("/var/backups/banque", str(backups))
+        script = script.replace("20261123-030000", "*")  # the one that there is
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.root,
@@ -71,6 +74,13 @@ class Machine:
         line = " ".join(f"'{word}'" for word in argv)
         return self.play(
             f"cd /srv/banque; source venv/bin/activate; python manage.py {line}", self.root
+        )
+
+    def manage_setting(self, name: str) -> str:
+        code = f"from django.db import connection as c; print(c.settings_dict[{name!r}], end='')"
+        return self.play(
+            f"cd /srv/banque; venv/bin/python manage.py shell --no-imports -c {shlex.quote(code)}",
+            self.root,
         )
 
     def rows(self) -> dict[str, int]:
@@ -133,3 +143,24 @@ def test_a_backup_that_was_altered_is_not_restored(machine, tmp_path):
     with pytest.raises(AssertionError, match=r"base\.dump"):
         second.play(RESTORE, tmp_path / "backups")
     assert second.rows() == {}
+
+
+def test_a_backup_that_fails_keeps_nothing_and_says_so(machine, postgres, tmp_path):
+    first = machine("premiere")
+    first.manage("migrate", "--verbosity=0")
+    name = first.bank.variables["DB_NAME"]
+    with postgres.connect(name) as connection:
+        # pg_dump has begun its file when it meets a table that is not its own.
+        connection.execute("create table secrete (a int)")
+        with pytest.raises(AssertionError, match="rien n'est gardé"):
+            first.play(BACKUP, tmp_path / "backups")
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_the_settings_are_read_as_the_application_reads_them(machine):
+    first = machine("premiere")
+    password = "a$b&c d'e\"f"
+    with (first.project / ".env").open("a", encoding="utf-8") as dotenv:
+        dotenv.write(f"DB_PASSWORD={password}\nDEFAULT_FROM_EMAIL=Banque d'épreuves <a@b.test>\n")
+    line = 'cd /srv/banque; source deploy/reglages.sh; printf %s "$PGPASSWORD"'
+    assert first.play(line, first.root) == first.manage_setting("PASSWORD")
