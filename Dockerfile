@@ -31,5 +31,5 @@ RUN DEBUG=False ALLOWED_HOSTS=construction DB_HOST=construction DB_PASSWORD=cons
 USER 10001
 EXPOSE 8000
 # The first of ALLOWED_HOSTS, over TLS, as nginx would ask.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/api/sante/live/', headers={'Host': os.environ['ALLOWED_HOSTS'].split(',')[0], 'X-Forwarded-Proto': 'https'}), timeout=4)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/api/sante/live/', headers={'Host': os.environ['ALLOWED_HOSTS'].split(',')[0].lstrip('.'), 'X-Forwarded-Proto': 'https'}), timeout=4)"]
 CMD ["gunicorn", "config.wsgi:application", "--bind", "0.0.0.0:8000"]

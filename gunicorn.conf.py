@@ -13,6 +13,8 @@ with env.dotenv():
     threads = env.integer("WEB_FILS", 4, minimum=1)
     logconfig_dict = logs.configuration("ligne" if env.boolean("DEBUG", True) else "json")
 worker_class = "gthread"
+# As much as nginx lets through.
+limit_request_line = 8190
 # No preload: a child forked after torch ran hangs, and HUP would keep the old settings.
 preload_app = False
 

@@ -164,8 +164,8 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if change and {"is_active", "mot_de_passe_temporaire"} & set(form.changed_data):
-            close_sessions(obj)  # Else the tokens of a closed account would live again with it.
+        if change and {"is_active", "role", "mot_de_passe_temporaire"} & set(form.changed_data):
+            close_sessions(obj)  # Else old tokens would live again once the change is undone.
         if {"first_name", "last_name"} & set(form.changed_data):
             refresh_search_text(obj.epreuves_enseignees.all())
 

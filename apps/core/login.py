@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any, cast
 
@@ -15,9 +14,9 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
-from rest_framework.throttling import BaseThrottle
 from unfold.forms import AuthenticationForm
 
+from apps.core.addresses import client_address
 from apps.core.errors import error_response
 from apps.core.models import User
 from apps.core.services.password_links import link_path
@@ -38,14 +37,6 @@ def attempted_username(request: Any, credentials: dict[str, Any] | None = None) 
     """One account has one count of failures, however its name is written: see Users."""
     username = (credentials or request.POST).get("username") or ""
     return str(username).lower()[:255]
-
-
-def client_address(request: Any) -> str | None:
-    """The address that throttles see: what a client forges before NUM_PROXIES does not count."""
-    try:
-        return str(ip_address(BaseThrottle().get_ident(request) or ""))
-    except ValueError:
-        return None
 
 
 @contextmanager

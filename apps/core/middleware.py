@@ -36,12 +36,23 @@ class RequestIdMiddleware:
         request.request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
         with about(request.request_id):  # type: ignore[attr-defined]
             response = self.get_response(request)
+            drain(request)
             seconds = time.perf_counter() - start
             log_access(request, response, seconds)
         matched = getattr(request.resolver_match, "view_name", "aucune")
         observe_request(matched, request.method, response.status_code, seconds)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+def drain(request: HttpRequest) -> None:
+    """Of a body that nobody read gunicorn closes the connection, and the answer is lost."""
+    stream = getattr(request, "_stream", None)
+    try:
+        while stream is not None and stream.read(1 << 16):
+            pass
+    except OSError:
+        return  # Whoever sent it is gone.
 
 
 def log_access(request: HttpRequest, response: HttpResponse, seconds: float) -> None:

@@ -75,7 +75,7 @@ from apps.core.services.files import (
 )
 from apps.core.services.interactions import record_interaction
 from apps.core.tasks import mail_link_task
-from apps.core.throttles import ForgottenThrottle, WriteThrottle
+from apps.core.throttles import ForgottenAddressThrottle, ForgottenThrottle, WriteThrottle
 
 FORGOTTEN = {
     True: "Si un compte porte cette adresse, il y reçoit un lien pour choisir un mot de passe.",
@@ -138,7 +138,7 @@ class ForgottenPasswordView(generics.GenericAPIView[User]):
     authentication_classes = []
     permission_classes = [AllowAny]
     serializer_class = ForgottenSerializer
-    throttle_classes = [*APIView.throttle_classes, ForgottenThrottle]
+    throttle_classes = [*APIView.throttle_classes, ForgottenAddressThrottle, ForgottenThrottle]
 
     @extend_schema(responses={202: ForgottenSerializer})
     def post(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from redis import exceptions
 logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 90
+FORMAT = 1
+_FIELD = re.compile(r"([a-z]+)\|([01])\|([0-9]{1,3})\|(.*)")
 # A latency is kept as its power of 2**(1/4) above the smallest: right within 9 %.
 _SMALLEST, _STEPS = 1e-4, 4
 
@@ -49,7 +52,9 @@ class Served:
         return None
 
     def add(self, name: str, count: int) -> None:
-        source, cached, bucket, version = name.split("|", 3)
+        if not (field_of_ours := _FIELD.fullmatch(name)):
+            return
+        source, cached, bucket, version = field_of_ours.groups()
         self.by_source[source] += count
         self.by_version[version] += count
         self.cached += count * int(cached)
@@ -84,7 +89,7 @@ def _today() -> dt.date:
 
 
 def _key(day: dt.date) -> str:
-    return f"telemetrie:{day}"
+    return f"telemetrie:{FORMAT}:{day}"
 
 
 def _count_in_redis(key: str, name: str) -> None:
@@ -106,7 +111,10 @@ def _read_from_redis(keys: Iterable[str]) -> list[dict[str, int]] | None:
     except exceptions.RedisError as failure:
         _say(failure)
         return None
-    return [{name.decode(): int(count) for name, count in found.items()} for found in hashes]
+    return [
+        {name.decode(errors="replace"): int(count) for name, count in found.items()}
+        for found in hashes
+    ]
 
 
 def _say(failure: exceptions.RedisError) -> None:

@@ -133,7 +133,7 @@ else:
 CACHES["processus"] = {
     "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
     "LOCATION": "processus",
-    "OPTIONS": {"MAX_ENTRIES": 2000},
+    "OPTIONS": {"MAX_ENTRIES": 1000},
 }
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
@@ -167,7 +167,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "apps.core.login.attempted_username"
-AXES_CLIENT_IP_CALLABLE = "apps.core.login.client_address"
+AXES_CLIENT_IP_CALLABLE = "apps.core.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "apps.core.login.locked_out"
 CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
 AXES_SENSITIVE_PARAMETERS = ["username", "password"]
@@ -202,6 +202,7 @@ REST_FRAMEWORK = {
         "user": env.rate("THROTTLE_USER", "600/min"),
         "ecriture": env.rate("THROTTLE_ECRITURE", "30/min"),
         "oubli": env.rate("THROTTLE_OUBLI", "5/hour"),
+        "oubli_adresse": env.rate("THROTTLE_OUBLI_ADRESSE", "300/min"),
     },
     "EXCEPTION_HANDLER": "apps.core.errors.exception_handler",
     "NUM_PROXIES": NUM_PROXIES,

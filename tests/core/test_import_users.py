@@ -5,7 +5,7 @@ import stat
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError, connection
 
 from apps.core.models import Epreuve, Filiere, Role, User
 from apps.core.services import import_users as service
@@ -222,6 +222,26 @@ def test_an_import_that_fails_leaves_neither_account_nor_password(run, secrets, 
         run(LIST)
     assert not User.objects.exists()
     assert not secrets.exists()
+
+
+def test_a_commit_without_an_answer_keeps_the_passwords(run, secrets, monkeypatch):
+    commit = connection.savepoint_commit
+
+    def commit_and_fall_silent(sid):
+        commit(sid)
+        if not connection.savepoint_ids:  # the last one
+            raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(connection, "savepoint_commit", commit_and_fall_silent)
+    with pytest.raises(CommandError, match="Gardez"):
+        run(LIST)
+    assert read(secrets).keys() == {"imsp-24-001", "imsp-24-002"}
+
+
+def test_a_filiere_too_long_for_its_column_is_refused_by_its_line(run):
+    line = f"A1,Adjovi,Awa,a@imsp.test,{'x' * 121},L1\n"
+    with pytest.raises(CommandError, match="Aucune ligne"):
+        run("matricule,nom,prenom,email,filiere,niveau\n" + line, "--create-missing")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
-from apps.core.login import client_address
+from apps.core.addresses import client_address
 from apps.core.tokens import AccessToken, RefreshToken
 from tests.factories import PASSWORD, UserFactory
 
@@ -145,6 +145,27 @@ def test_behind_one_proxy_the_address_it_saw_counts(anyone, awa, settings):
 def test_what_is_no_address_is_not_stored_as_one():
     for address in ("pas une adresse", "", "10.0.0.1:80"):
         assert client_address(RequestFactory().get("/", REMOTE_ADDR=address)) is None
+
+
+def test_the_addresses_of_one_ipv6_network_are_one(anyone, awa):
+    statuses = [
+        login(anyone, "awa", "faux", REMOTE_ADDR=f"2001:db8:1:2::{n:x}").status_code
+        for n in range(1, 7)
+    ]
+    assert statuses == [401] * 5 + [429]
+    assert login(anyone, REMOTE_ADDR="2001:db8:1:3::1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("41.2.3.4", "41.2.3.4"),
+        ("::ffff:41.2.3.4", "41.2.3.4"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+    ],
+)
+def test_an_address_is_counted_by_what_its_holder_cannot_change(address, seen):
+    assert client_address(RequestFactory().get("/", REMOTE_ADDR=address)) == seen
 
 
 def test_a_success_forgets_the_failures(anyone, awa):

@@ -222,10 +222,17 @@ def test_a_garbled_request_is_400(anyone, mails, body):
 
 def test_nobody_floods_a_mailbox_and_others_go_on(anyone, awa, mails, monkeypatch):
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "oubli", "3/hour")
-    said = [forget(anyone, name).status_code for name in ("awa@imsp.test", "AWA@imsp.test") * 2]
-    assert said == [202, 202, 202, 429]
+    same = ("awa@imsp.test", "AWA@imsp.test", "  awa@imsp.test", "awa@imsp.test\t")
+    assert [forget(anyone, name).status_code for name in same] == [202, 202, 202, 429]
     assert forget(anyone, "koffi@imsp.test").status_code == 202
     assert forget(anyone, REMOTE_ADDR="10.1.2.3").status_code == 202
+
+
+def test_one_address_does_not_fill_the_queue_with_mails(anyone, mails, monkeypatch):
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "oubli_adresse", "3/min")
+    said = [forget(anyone, f"{n}@imsp.test").status_code for n in range(4)]
+    assert said == [202, 202, 202, 429]
+    assert forget(anyone, "5@imsp.test", REMOTE_ADDR="10.1.2.3").status_code == 202
 
 
 # --- The link ----------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_what_takes_no_time_has_the_smallest(backend, seconds):
 
 def test_a_day_is_kept_90_days(redis, today):
     answered()
-    key = cache.make_key("telemetrie:2026-03-02")
+    key = cache.make_key("telemetrie:1:2026-03-02")
     assert 89 * 86_400 < cache.client.get_client().ttl(key) <= 90 * 86_400
 
 
@@ -129,8 +129,15 @@ def test_one_round_trip_counts_an_answer(redis, monkeypatch):
 
 def test_two_processes_count_into_one_sum(redis):
     answered()
-    redis.client.hincrby(cache.make_key(f"telemetrie:{telemetry._today()}"), "ncf|1|12|v1", 6)
+    redis.client.hincrby(cache.make_key(telemetry._key(telemetry._today())), "ncf|1|12|v1", 6)
     assert served(1).requests == 7
+
+
+@pytest.mark.parametrize("field", ["ncf|1|x|v1", b"\xff|", "demain", "ncf|1|99999|v1"])
+def test_a_field_of_another_format_is_passed_over(redis, field):
+    answered()
+    redis.client.hset(cache.make_key(telemetry._key(telemetry._today())), field, 3)
+    assert served(1).requests == 1
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
@@ -149,7 +156,7 @@ def test_a_redis_that_was_flushed_counts_anew(redis):
 
 
 def test_what_redis_refuses_is_said(redis, caplog):
-    redis.client.set(cache.make_key(f"telemetrie:{telemetry._today()}"), "x")
+    redis.client.set(cache.make_key(telemetry._key(telemetry._today())), "x")
     answered()
     assert served(1) is None
     assert all("WRONGTYPE" in record.getMessage() for record in caplog.records)

@@ -119,11 +119,13 @@ def test_what_a_client_says_of_its_way_does_not_count(nginx: Nginx, bank: Bank) 
 def test_the_access_log_keeps_neither_links_nor_what_was_asked(nginx: Nginx, link: str) -> None:
     nginx.client.get(link)
     nginx.client.get(link.replace("fichiers", "%66ichiers"))
+    nginx.client.get("/mot-de-passe/MQ/abcdef-0123456789abcdef/")
     asked = nginx.logged(nginx.client.get("/api/epreuves/?search=secret-question"))
     assert (asked["chemin"], asked["statut"], asked["methode"]) == ("/api/epreuves/", 200, "GET")
     text = (nginx.folder / "banque.log").read_text("utf-8")
     assert link.split("/")[3] not in text
     assert "secret-question" not in text
+    assert "abcdef-0123456789abcdef" not in text
 
 
 def test_metrics_are_not_public(nginx: Nginx) -> None:
@@ -145,6 +147,15 @@ def test_a_deposit_may_be_large_and_nothing_else(awa: Client) -> None:
     assert refused.json["errors"][0]["code"] == "trop_volumineux"
     assert refused.json["request_id"] == refused.headers["X-Request-ID"]
     assert awa.post("/api/epreuves/", b"x" * (42 * 1024 * 1024)).status == 413
+
+
+def test_a_refusal_reaches_who_sent_a_body_that_nobody_read(nginx: Nginx, awa: Client) -> None:
+    body = b"x" * 500_000
+    for _ in range(10):
+        assert nginx.client.post("/api/epreuves/", body, Authorization="Bearer x").status == 401
+        assert nginx.client.call("PUT", "/api/epreuves/", body).status in {401, 405}
+        assert nginx.client.post("/api/nulle-part/", body).status == 404
+        assert awa.post("/api/epreuves/", body).status == 403
 
 
 def test_without_gunicorn_the_answer_is_a_503_in_the_form_of_the_api(

@@ -119,6 +119,15 @@ def test_an_account_that_is_opened_again_does_not_revive_its_tokens(desk, awa):
     assert status_with("access", signed_in()) == 200
 
 
+def test_a_role_that_is_given_back_does_not_revive_its_tokens(desk, awa):
+    tokens = signed_in()
+    change_role(desk, awa)
+    change_page(desk, awa, is_active="on")
+    awa.refresh_from_db()
+    assert awa.role == Role.ETUDIANT
+    assert (status_with("access", tokens), refreshed(tokens).status_code) == (401, 401)
+
+
 def test_a_refused_token_says_to_sign_in_again(anyone, awa):
     tokens = signed_in()
     close_sessions(awa)

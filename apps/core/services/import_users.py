@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -51,13 +51,14 @@ def import_users(
     fresh = [account for account in accounts if account.is_new]
     report.created = len(fresh)
     # A password cannot be read again once the account is there: first the file, then the account.
-    with _secret_file(output) if output and fresh else nullcontext() as file:
-        if file:
+    if output and fresh:
+        with _secret_file(output) as file, _gone_if_it_fails(output):
             _give_passwords(fresh, file, on_progress)
-        with transaction.atomic():
-            _write(accounts, report)
-            if output is None:
-                transaction.set_rollback(True)
+    # The file stays where the commit itself fails: the accounts may be there all the same.
+    with transaction.atomic(), _gone_if_it_fails(output if fresh else None):
+        _write(accounts, report)
+        if output is None:
+            transaction.set_rollback(True)
     return report
 
 
@@ -146,6 +147,8 @@ class _Directory:
             raise ValueError("le matricule et le nom sont obligatoires")
         if (first := self.lines.setdefault(person.matricule, person.line)) != person.line:
             raise ValueError(f"matricule « {person.matricule} » déjà à la ligne {first}")
+        if len(person.filiere) > 120:
+            raise ValueError("le nom de la filière dépasse 120 caractères")
         filiere = self.filieres.get(person.filiere.lower())
         if person.filiere and not (filiere or self.create_missing):
             raise ValueError(f"filière « {person.filiere} » inconnue (--create-missing la crée)")
@@ -201,15 +204,19 @@ def _for_its_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _secret_file(path: Path) -> TextIO:
+    """A new file that its owner alone reads."""
+    return open(path, "x", encoding="utf-8", newline="", opener=_for_its_owner)
+
+
 @contextmanager
-def _secret_file(path: Path) -> Iterator[TextIO]:
-    """A new file that its owner alone reads, gone again if the block fails."""
-    with open(path, "x", encoding="utf-8", newline="", opener=_for_its_owner) as file:
-        try:
-            yield file
-        except BaseException:
+def _gone_if_it_fails(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if path:
             path.unlink()
-            raise
+        raise
 
 
 def _to_disk(file: TextIO) -> None:

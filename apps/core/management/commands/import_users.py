@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 from tqdm import tqdm
 
 from apps.core.services.import_files import LINES_SHOWN, PEOPLE, MalformedFile
@@ -71,6 +71,12 @@ class Command(BaseCommand):
             except IntegrityError:
                 raise CommandError(
                     "La banque a changé pendant l'import, rien n'a été écrit : relancez-le."
+                ) from None
+            except OperationalError as error:
+                raise CommandError(
+                    f"La base n'a pas confirmé l'import ({error}). Gardez {output}, s'il existe : "
+                    "si la même liste, avec un autre --output, ne crée personne, ses mots de "
+                    "passe sont les bons."
                 ) from None
         self._report(report, output)
 
