@@ -17,7 +17,9 @@ MODELS = {
     "mlp": "MLP",
     "aleatoire": "hasard",
     "popularite": "popularité",
+    "knn": "kNN (items)",
     "ease": "EASE",
+    "ials": "iALS",
 }
 
 

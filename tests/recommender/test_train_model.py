@@ -28,7 +28,8 @@ def exit_code(*args: str) -> int:
 def test_it_ends_with_a_table_an_interval_and_an_active_model(bank, capsys):
     call_command("train_model", *FAST, "--model-version=v1", verbosity=0)
     out = capsys.readouterr().out
-    for word in ("NDCG@10", "hasard", "popularité", "EASE", "NeuMF", "intervalle à 95 %"):
+    models = ("hasard", "popularité", "kNN (items)", "EASE", "iALS", "NeuMF")
+    for word in ("NDCG@10", *models, "intervalle à 95 %"):
         assert word in out
     assert "Modèle v1 actif." in out
 

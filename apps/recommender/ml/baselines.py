@@ -1,80 +1,218 @@
-"""What any model must beat. Each is built from the training part and scores like a model."""
+"""What any model must beat. They cost seconds, so they are fitted anew and never saved."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from itertools import pairwise
+from typing import ClassVar, Self
 
 import numpy as np
+from scipy.linalg.lapack import sposv
+from scipy.sparse import csr_matrix
 
-from apps.recommender.ml.config import SEED
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
-from apps.recommender.ml.evaluation import Scores, evaluate
+from apps.recommender.ml.evaluation import evaluate_model
+from apps.recommender.ml.model import Model, OnEpoch, OnStep
 
 
-class Random:
-    """Scores drawn per user from (seed, user): the floor of every metric."""
+class Random(Model):
+    """Scores drawn per student: the floor of every metric."""
 
-    def __init__(self, dataset: Dataset, *, seed: int = SEED) -> None:
-        self._n_items = dataset.n_items
-        self._seed = seed
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Draw a seed from `rng`."""
+        self._n_items = data.n_items
+        self._seed = int(rng.integers(2**63))
 
-    def __call__(self, user_idx: IntArray) -> FloatArray:
-        """user_idx [B] -> scores [B, n_items]."""
-        rows = [np.random.default_rng([self._seed, int(user)]) for user in user_idx]
-        return np.stack([rng.random(self._n_items, dtype=np.float32) for rng in rows])
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """Uniform in [0, 1), float32[n_items]; all who have no row get the same."""
+        key = [self._seed] if user_idx is None else [self._seed, user_idx]
+        return np.random.default_rng(key).random(self._n_items, dtype=np.float32)
 
 
-class Popularity:
+class Popularity(Model):
     """The number of users who have the item among their training positives."""
 
-    def __init__(self, dataset: Dataset, *, seed: int = SEED) -> None:
-        self._counts = np.bincount(dataset.train.item_idx, minlength=dataset.n_items)
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Count the users of each item."""
+        counts = np.bincount(data.train.item_idx, minlength=data.n_items)
+        self._counts = counts.astype(np.float32)
 
-    def __call__(self, user_idx: IntArray) -> FloatArray:
-        """user_idx [B] -> scores [B, n_items]."""
-        return np.tile(self._counts.astype(np.float32), (len(user_idx), 1))
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """The counts, float32[n_items], whoever asks."""
+        return self._counts.copy()
 
 
-class Ease:
-    """Embarrassingly shallow autoencoder, closed form (Steck 2019, eq. 8): X·B.
+class Tuned(Model):
+    """A model of one setting: that of `GRID` whose NDCG@10 on validation is the highest."""
 
-    B = I - P / diag(P), P = (XᵀX + λI)⁻¹. λ is the best of `GRID` in NDCG@10 on validation. Beyond
-    `MAX_ITEMS` the inverse would take minutes and gigabytes: only the most popular take part, the
-    others score 0.
+    GRID: ClassVar[tuple[float, ...]]
+    DEFAULT: ClassVar[float]
+
+    def __init__(self, setting: float | None = None) -> None:
+        """`setting`, where it is given, is taken as it is."""
+        self.setting = self.DEFAULT if setting is None else setting
+        self._grid = self.GRID if setting is None else ()
+
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Learn with each setting of `GRID`, and stay with the best."""
+        if self._grid and len(data.validation):
+            trials = [type(self)(setting)._learnt(data, rng) for setting in self._grid]
+            best = max(trials, key=lambda trial: trial._ndcg(data))
+            vars(self).update(vars(best), _grid=self._grid)  # what it learnt, not learnt again
+        else:
+            self._learn(data, rng)
+
+    @abstractmethod
+    def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
+        """Learn from the training part, with `self.setting`."""
+
+    def _learnt(self, data: Dataset, rng: np.random.Generator) -> Self:
+        self._learn(data, rng)
+        return self
+
+    def _ndcg(self, data: Dataset) -> float:
+        return evaluate_model(self, data, part="validation").metrics["ndcg_at_10"]
+
+
+class ItemKnn(Tuned):
+    """Item neighbourhoods (Sarwar et al. 2001): s_i = Σ_{j in history} w_j·cos(i, j).
+
+    The sum is over the `setting` items nearest to i. cos(i, j) = n_ij / (√(n_i·n_j) + SHRINK), n_i
+    the users of i and n_ij those of both.
     """
 
-    GRID = (1.0, 10.0, 100.0, 300.0, 1000.0)
+    GRID = (50, 200, 800)
+    DEFAULT = 200
+    SHRINK = 10
+
+    def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
+        common = (data.train_matrix.T @ data.train_matrix).tocsr()
+        common.sort_indices()
+        norms = np.sqrt(common.diagonal())
+        rows = np.repeat(np.arange(data.n_items), np.diff(common.indptr))
+        cosines = common.data / (norms[rows] * norms[common.indices] + self.SHRINK)
+        cosines[rows == common.indices] = 0
+        order = np.lexsort((-cosines, rows))
+        rank = np.arange(len(rows)) - common.indptr[rows]  # of order's entries, in their row
+        near = order[rank < self.setting]
+        kept = (cosines[near].astype(np.float32), (common.indices[near], rows[near]))
+        self._likeness = csr_matrix(kept, shape=common.shape)  # [j, i]: a neighbour, its item
+
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """float32[n_items]; 0 for an item whose neighbours are not in the history."""
+        total: FloatArray = self._likeness[history_items].T @ history_weights
+        return total
+
+
+class Ease(Tuned):
+    """Embarrassingly shallow autoencoder, closed form (Steck 2019, eq. 8): s = x·B.
+
+    B = I - P / diag(P), P = (XᵀX + λI)⁻¹, λ the `setting`. Beyond `MAX_ITEMS` the inverse would
+    take minutes and gigabytes: only the most popular take part, the others score 0.
+    """
+
+    GRID = (10, 100, 400, 1000)
+    DEFAULT = 400
     MAX_ITEMS = 3000
 
-    def __init__(self, dataset: Dataset, *, seed: int = SEED, penalty: float | None = None) -> None:
-        self._n_items = dataset.n_items
-        popularity = np.bincount(dataset.train.item_idx, minlength=dataset.n_items)
+    def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
+        popularity = np.bincount(data.train.item_idx, minlength=data.n_items)
         self._kept = np.sort(np.argsort(-popularity, kind="stable")[: self.MAX_ITEMS])
-        self._history = dataset.train_matrix[:, self._kept]
-        self._gram = (self._history.T @ self._history).toarray().astype(np.float64)
-        self.penalty = penalty or self._best_penalty(dataset)
-        self._weights = self._solve(self.penalty)
-
-    def __call__(self, user_idx: IntArray) -> FloatArray:
-        """user_idx [B] -> scores [B, n_items]."""
-        scores = np.zeros((len(user_idx), self._n_items), dtype=np.float32)
-        scores[:, self._kept] = self._history[user_idx] @ self._weights
-        return scores
-
-    def _solve(self, penalty: float) -> FloatArray:
-        inverse = np.linalg.inv(self._gram + penalty * np.eye(len(self._gram)))
+        self._position = np.full(data.n_items, -1)
+        self._position[self._kept] = np.arange(len(self._kept))
+        history = data.train_matrix[:, self._kept]
+        gram = (history.T @ history).toarray().astype(np.float64)
+        inverse = np.linalg.inv(gram + self.setting * np.eye(len(gram)))
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
-        return np.asarray(weights, dtype=np.float32)
+        self._weights = weights.astype(np.float32)
 
-    def _best_penalty(self, dataset: Dataset) -> float:
-        def validation_ndcg(penalty: float) -> float:
-            candidate = Ease(dataset, penalty=penalty)
-            return evaluate(candidate, dataset, part="validation").metrics["ndcg_at_10"]
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """x·B, float32[n_items]."""
+        position = self._position[history_items]
+        took_part = position >= 0
+        total = np.zeros(len(self._position), dtype=np.float32)
+        total[self._kept] = history_weights[took_part] @ self._weights[position[took_part]]
+        return total
 
-        return max(self.GRID, key=validation_ndcg)
+
+class Ials(Tuned):
+    """Implicit alternating least squares (Hu et al. 2008, as Rendle et al. 2021 regularise it).
+
+    Minimises Σ_{(u,i) in X} c_ui·(1 - w_u·h_i)² + α₀·Σ_{u,i} (w_u·h_i)² + Σ_u λ_u·‖w_u‖² +
+    Σ_i λ_i·‖h_i‖² with λ_u = λ·(n_u + α₀·n_items)^ν and λ_i alike, λ the `setting`; c is the weight
+    of the pair. The item factors h are what is learnt; a student's w is solved from their history.
+    """
+
+    GRID = (0.1, 0.2, 0.4)
+    DEFAULT = 0.4
+    DIM = 64
+    UNOBSERVED = 0.3  # α₀
+    FREQUENCY = 0.5  # ν
+    ITERATIONS = 12
+    SCALE = 0.1  # the standard deviation of a first row's length
+
+    def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
+        by_user, by_item = data.train_matrix, data.train_matrix.T.tocsr()
+        drawn = rng.normal(scale=self.SCALE / np.sqrt(self.DIM), size=(data.n_items, self.DIM))
+        self._items = drawn.astype(np.float32)
+        for _ in range(self.ITERATIONS):
+            users = self._solved(by_user, self._items)
+            self._items = self._solved(by_item, users)
+        self._gram = self._items.T @ self._items
+
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """The history folded in, w·h_i for every item, float32[n_items]; 0 without a history."""
+        rows = (history_weights, history_items, [0, len(history_items)])
+        history = csr_matrix(rows, shape=(1, len(self._items)))
+        total: FloatArray = self._items @ self._solved(history, self._items)[0]
+        return total
+
+    def _solved(self, history: csr_matrix, factors: FloatArray) -> FloatArray:
+        """The rows that minimise the loss given the other side: [R, N], [N, D] -> [R, D]."""
+        counts = np.diff(history.indptr)
+        penalties = self.setting * (counts + self.UNOBSERVED * len(factors)) ** self.FREQUENCY
+        everything, wanted = self.UNOBSERVED * (factors.T @ factors), history @ factors
+        for row, (start, end) in enumerate(pairwise(history.indptr)):
+            strength = np.sqrt(history.data[start:end, None])
+            taken = factors[history.indices[start:end]] * strength  # [H, D]
+            system = everything + taken.T @ taken
+            system.flat[:: len(system) + 1] += penalties[row]
+            _, wanted[row], _ = sposv(system, wanted[row])  # Cholesky
+        solved: FloatArray = wanted
+        return solved
 
 
-BASELINES: dict[str, Callable[..., Scores]] = {
+BASELINES: dict[str, type[Model]] = {
     "aleatoire": Random,
     "popularite": Popularity,
+    "knn": ItemKnn,
     "ease": Ease,
+    "ials": Ials,
 }

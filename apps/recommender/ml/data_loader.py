@@ -102,6 +102,12 @@ class Dataset:
         """The training positives as float32 ones, [n_users, n_items]."""
         return self.matrix(self.train)
 
+    def history(self, user_idx: int) -> tuple[IntArray, FloatArray]:
+        """The training positives of a user, int64[H], and what each is worth, float32[H] of 1."""
+        row = slice(*self.train_matrix.indptr[user_idx : user_idx + 2])
+        items: IntArray = self.train_matrix.indices[row].astype(np.int64)
+        return items, self.train_matrix.data[row]
+
     def matrix(self, pairs: Pairs) -> csr_matrix:
         """`pairs` as float32 ones in a sparse [n_users, n_items]."""
         ones = np.ones(len(pairs), dtype=np.float32)

@@ -31,3 +31,11 @@ class VersionExists(MlError):
 
 class CorruptArtifact(MlError):
     """The files of a model are not those that were written."""
+
+
+class UnknownUser(MlError):
+    """The model knows students by their row alone, and this one has none."""
+
+
+class UnknownModel(MlError):
+    """The name is not in the registry of models."""

@@ -16,6 +16,7 @@ from apps.recommender.ml.data_loader import (
     Pairs,
 )
 from apps.recommender.ml.metrics import METRICS, Outcome, Values, ndcg
+from apps.recommender.ml.model import Model, Scorer
 
 # user_idx [B] -> scores [B, n_items], the higher the better
 Scores = Callable[[IntArray], FloatArray]
@@ -66,6 +67,28 @@ def evaluate(
         else None,
     )
     return Evaluation(_means(outcome, k), ndcg(outcome), len(users))
+
+
+def student_scores(scorer: Scorer, dataset: Dataset) -> Scores:
+    """`scorer` as `evaluate` wants it: each student is their row and their training positives."""
+
+    def scores(user_idx: IntArray) -> FloatArray:
+        users = user_idx.tolist()
+        return np.stack([scorer.scores(*dataset.history(user), user) for user in users])
+
+    return scores
+
+
+def evaluate_model(
+    model: Model,
+    dataset: Dataset,
+    *,
+    part: Literal["validation", "test"] = "test",
+    seed: int = SEED,
+) -> Evaluation:
+    """`evaluate` on what a fitted model says; with an RMSE where it gives logits."""
+    scores = student_scores(model, dataset)
+    return evaluate(scores, dataset, part=part, seed=seed, logits=model.logits)
 
 
 def paired_bootstrap(

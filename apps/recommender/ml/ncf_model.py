@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import ModelConfig
+from apps.recommender.ml.data_loader import FloatArray, IntArray
+from apps.recommender.ml.errors import UnknownUser
 
 _CELLS_AT_ONCE = 2**21  # of B·N·D when scoring a catalogue: 8 MB, about what a cache holds
 
@@ -137,3 +139,30 @@ class NCF(nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
+
+
+class NCFScorer:
+    """A network at work; the item halves are computed once, so its weights may not change after.
+
+    It knows students by their row alone: what they did since the training changes nothing.
+    """
+
+    def __init__(self, network: NCF) -> None:
+        self._network = network
+        self._device = network.head.weight.device
+        with torch.inference_mode():
+            self._item_halves = network.item_halves()
+
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """The logits of all items, float32[n_items]; raises UnknownUser without a row."""
+        if user_idx is None:
+            raise UnknownUser(
+                "Ce modèle ne connaît un étudiant que par sa ligne d'embeddings, et celui-ci n'en "
+                "a pas : réentraînez (train_model)."
+            )
+        row = torch.tensor([user_idx], device=self._device)
+        with torch.inference_mode():
+            logits: FloatArray = self._network.score_all(row, self._item_halves)[0].cpu().numpy()
+        return logits

@@ -10,6 +10,8 @@ from torch import Tensor
 from apps.recommender.ml import artifact
 from apps.recommender.ml.artifact import Artifact
 from apps.recommender.ml.data_loader import FloatArray, IntArray
+from apps.recommender.ml.model import NO_ITEMS, NO_WEIGHTS
+from apps.recommender.ml.ncf_model import NCFScorer
 
 MAX_PROFILE_CELLS = 2**22  # 16 MB and about a second of loading
 MAX_PROFILE_USERS = 2000
@@ -31,8 +33,8 @@ class Predictor:
         known = np.flatnonzero(loaded.user_ids != artifact.ERASED)
         self._user_idx = {int(loaded.user_ids[idx]): int(idx) for idx in known}
         self._item_idx = {int(item_id): idx for idx, item_id in enumerate(loaded.item_ids)}
+        self._scorer = NCFScorer(self._model)
         with torch.inference_mode():
-            self._item_halves = self._model.item_halves()
             self._profiles = self._item_profiles()
 
     @classmethod
@@ -60,10 +62,8 @@ class Predictor:
 
         Raises KeyError for a user without a row.
         """
-        user_idx = torch.tensor([self._user_idx[user_id]])
-        with torch.inference_mode():
-            probabilities = torch.sigmoid(self._model.score_all(user_idx, self._item_halves))
-        return self._item_ids, probabilities[0].numpy()
+        logits = self._scorer.scores(NO_ITEMS, NO_WEIGHTS, self._user_idx[user_id])
+        return self._item_ids, torch.sigmoid(torch.from_numpy(logits)).numpy()
 
     def similar_items(self, item_id: int) -> tuple[IntArray, FloatArray]:
         """All other item_ids [n_items - 1] in row order and their likeness, in [0, 1].
@@ -77,14 +77,13 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Pay torch's first-call costs now rather than in the first request."""
-        with torch.inference_mode():
-            self._model.score_all(torch.tensor([0]), self._item_halves)
+        self._scorer.scores(NO_ITEMS, NO_WEIGHTS, 0)
 
     def _item_profiles(self) -> Tensor:
         """Each item's logits over users, centred both ways, of length 1: [n_items, users]."""
         wanted = min(self.n_users, MAX_PROFILE_USERS, max(2, MAX_PROFILE_CELLS // self.n_items))
         users = torch.linspace(0, self.n_users - 1, min(wanted, self.n_users)).long()
-        logits = self._model.score_all(users, self._item_halves)
+        logits = self._model.score_all(users)
         logits -= logits.mean(dim=1, keepdim=True)
         logits -= logits.mean(dim=0)
         return torch.nn.functional.normalize(logits.T, dim=1).contiguous()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
-from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray, NegativeSampler, Pairs
+from apps.recommender.ml.data_loader import Dataset, NegativeSampler, Pairs
 from apps.recommender.ml.errors import DeviceUnavailable, TrainingDiverged
-from apps.recommender.ml.evaluation import Scores, evaluate
-from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.evaluation import evaluate, student_scores
+from apps.recommender.ml.model import OnEpoch, OnStep
+from apps.recommender.ml.ncf_model import NCF, NCFScorer
 
 # Chosen on validation; docs/recommandation.md has the figures.
 WEIGHT_DECAY = 0.15
@@ -26,8 +27,6 @@ MIN_PATIENCE = 5
 # The learning rate is halved after this share of the patience.
 PLATEAU = 0.3
 
-OnEpoch = Callable[[dict[str, Any]], object]
-OnStep = Callable[[int, int], object]
 Rows = tuple[Tensor, Tensor, Tensor]  # user_idx, item_idx, label
 
 
@@ -49,34 +48,22 @@ def require_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def model_scores(model: NCF) -> Scores:
-    """The model as `evaluate` wants it: user_idx [B] -> logits [B, n_items]."""
-    device = model.head.weight.device
-
-    def scores(user_idx: IntArray) -> FloatArray:
-        with torch.inference_mode():
-            logits: FloatArray = (
-                model.score_all(torch.from_numpy(user_idx).to(device)).cpu().numpy()
-            )
-            return logits
-
-    return scores
-
-
 def fit(
     dataset: Dataset,
     config: TrainingConfig,
     *,
+    rng: np.random.Generator | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> FitResult:
     """Train on the training part until NDCG@10 on validation stops rising; keep the best epoch.
 
     `on_epoch(entry)` comes after each epoch, `on_step(done, total)` after each batch; what they
-    raise ends the training. Same seed, same weights on CPU. Raises DeviceUnavailable and
+    raise ends the training. `rng` draws the order and the negatives, a new one of `config.seed`
+    where none is given. Same seeds, same weights on CPU. Raises DeviceUnavailable and
     TrainingDiverged.
     """
-    run = _Run(dataset, config, config.epochs, on_step)
+    run = _Run(dataset, config, rng, config.epochs, on_step)
     held_out = _held_out_rows(dataset, config.seed, run.device)
     plateau = ReduceLROnPlateau(
         run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
@@ -100,6 +87,7 @@ def refit(
     config: TrainingConfig,
     history: list[dict[str, Any]],
     *,
+    rng: np.random.Generator | None = None,
     on_step: OnStep | None = None,
 ) -> NCF:
     """Train on `whole(…)` for as many epochs as `history` has, replaying its learning rates.
@@ -107,7 +95,7 @@ def refit(
     This is the model that serves: it has seen the latest interactions. The metrics belong to the
     `fit` whose history, cut at its best epoch, is given. Raises as `fit` does.
     """
-    run = _Run(dataset, config, len(history), on_step)
+    run = _Run(dataset, config, rng, len(history), on_step)
     for entry in history:
         run.set_learning_rate(entry["learning_rate"])
         run.epoch()
@@ -118,7 +106,8 @@ def _epoch(run: "_Run", held_out: Rows, dataset: Dataset, number: int) -> dict[s
     started = time.perf_counter()
     learning_rate = run.learning_rate
     train_loss = run.epoch()
-    evaluation = evaluate(model_scores(run.model), dataset, part="validation")
+    scores = student_scores(NCFScorer(run.model), dataset)
+    evaluation = evaluate(scores, dataset, part="validation")
     return {
         "epoch": number,
         "loss_entrainement": train_loss,
@@ -133,12 +122,17 @@ class _Run:
     """A model in training: its optimizer, its rows, its random numbers."""
 
     def __init__(
-        self, dataset: Dataset, config: TrainingConfig, epochs: int, on_step: OnStep | None
+        self,
+        dataset: Dataset,
+        config: TrainingConfig,
+        rng: np.random.Generator | None,
+        epochs: int,
+        on_step: OnStep | None,
     ) -> None:
         self.device = require_device(config.device)
         self._pairs, self._config, self._on_step = dataset.train, config, on_step
         self._sampler = NegativeSampler(dataset.train, dataset.n_users, dataset.n_items)
-        self._rng = np.random.default_rng(config.seed)
+        self._rng = rng or np.random.default_rng(config.seed)
         sizes = ModelConfig(
             config.architecture, dataset.n_users, dataset.n_items, config.embedding_dim
         )

@@ -38,7 +38,6 @@ from apps.recommender.services.activation import activate
 if TYPE_CHECKING:
     from apps.recommender.ml.artifact import ArtifactInfo
     from apps.recommender.ml.data_loader import Dataset
-    from apps.recommender.ml.evaluation import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -149,21 +148,24 @@ def _ending(run: TrainingLog) -> Iterator[None]:
 
 
 def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
+    import numpy as np
     import torch
 
-    from apps.recommender.ml import artifact, data_loader, trainer
-    from apps.recommender.ml.evaluation import evaluate, paired_bootstrap
+    from apps.recommender.ml import artifact, data_loader
+    from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
+    from apps.recommender.ml.ncf import Ncf
+    from apps.recommender.ml.registry import evaluate_baselines
 
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
     interactions = selectors.training_pairs()
     dataset = data_loader.split_by_date(interactions)
     _describe(run, dataset, interactions.fingerprint())
 
-    fitted = trainer.fit(dataset, config, on_epoch=watch.epoch, on_step=watch.step)
-    run.meilleure_epoch = fitted.best_epoch
-    scores = trainer.model_scores(fitted.model)
-    tested = evaluate(scores, dataset, part="test", seed=config.seed, logits=True)
-    references = _references(dataset, config)
+    model = Ncf(config)
+    model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step)
+    run.meilleure_epoch = model.best_epoch
+    tested = evaluate_model(model, dataset, seed=config.seed)
+    references = evaluate_baselines(dataset, seed=config.seed)
     interval = paired_bootstrap(
         tested.ndcg_by_user, references["popularite"].ndcg_by_user, seed=config.seed
     )
@@ -172,23 +174,12 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     _patiently(run.save)
 
     # The figures above judge the recipe; what serves has learnt from the latest weeks too.
-    best = fitted.history[: fitted.best_epoch]
     everything = data_loader.whole(interactions)
-    final = trainer.refit(everything, config, best, on_step=watch.step)
+    model.fit(everything, np.random.default_rng(config.seed), on_step=watch.step)
     metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
-    info = artifact.save(settings.ML_MODELS_DIR, run.version, final, everything, metadata)
-    model = _patiently(partial(_register, run, config, info))
-    return Outcome(run, model)
-
-
-def _references(dataset: Dataset, config: TrainingConfig) -> dict[str, Evaluation]:
-    from apps.recommender.ml.baselines import BASELINES
-    from apps.recommender.ml.evaluation import evaluate
-
-    return {
-        name: evaluate(build(dataset, seed=config.seed), dataset, part="test", seed=config.seed)
-        for name, build in BASELINES.items()
-    }
+    info = artifact.save(settings.ML_MODELS_DIR, run.version, model.network, everything, metadata)
+    row = _patiently(partial(_register, run, config, info))
+    return Outcome(run, row)
 
 
 def _require_device(config: TrainingConfig) -> None:

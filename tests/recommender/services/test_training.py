@@ -33,7 +33,7 @@ def test_a_run_says_all_that_happened(trained):
     assert run.epoch_courante == len(run.historique)
     assert 1 <= run.meilleure_epoch <= run.epoch_courante <= run.epoch_totale == CONFIG.epochs
     assert run.fin >= run.debut
-    assert set(run.references) == {"aleatoire", "popularite", "ease"}
+    assert set(run.references) == {"aleatoire", "popularite", "knn", "ease", "ials"}
     assert set(run.metriques) == {
         "rmse",
         "precision_at_10",

@@ -1,0 +1,62 @@
+"""What every recommender is, baselines included: it fits a log, and it scores a student.
+
+A student is what they did. Evaluation and production ask the same `scores`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
+
+OnEpoch = Callable[[dict[str, Any]], object]
+OnStep = Callable[[int, int], object]
+
+NO_ITEMS: IntArray = np.empty(0, np.int64)
+NO_WEIGHTS: FloatArray = np.empty(0, np.float32)
+
+
+class Scorer(Protocol):
+    """Something that knows how much a student would like each item."""
+
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """The scores of all items, float32[n_items], the higher the better.
+
+        history_items int64[H]: the student's positives, each once. history_weights float32[H]:
+        what each is worth, 1 in `Dataset.history`. H may be 0. user_idx: their row, None for one
+        who came after `fit`. The arguments are left as they are, the answer is the caller's own.
+        Raises UnknownUser for None where a history is not enough (`Model.by_history`).
+        """
+
+
+class Model(ABC):
+    """A recommender of the registry; it learns in `fit` and nowhere else."""
+
+    by_history: ClassVar[bool] = True  # a student without a row can be scored
+    logits: ClassVar[bool] = False  # the sigmoid of a score is a probability
+
+    @abstractmethod
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Learn from the training part; choose the settings on validation, never on test.
+
+        Where the validation part is empty, what an earlier `fit` chose, or else the default, is
+        taken: a model that was judged on a split learns again from everything by a second `fit`.
+        A model that has epochs tells each to `on_epoch(entry)`, each batch to `on_step(done,
+        total)`; what they raise ends the training.
+        """
+
+    @abstractmethod
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        """As `Scorer.scores`."""

@@ -1,0 +1,38 @@
+"""Every model by its name: the baselines and the architectures of NCF.
+
+The contract tests, the references of a training and the benchmarks go over this registry.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.baselines import BASELINES
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.data_loader import Dataset
+from apps.recommender.ml.errors import UnknownModel
+from apps.recommender.ml.evaluation import Evaluation, evaluate_model
+from apps.recommender.ml.model import Model
+from apps.recommender.ml.ncf import Ncf
+
+MODELS = (*BASELINES, *ARCHITECTURES)
+
+
+def build(name: str, config: TrainingConfig) -> Model:
+    """The model of that name, not fitted; a baseline takes no option. Raises UnknownModel."""
+    if name in BASELINES:
+        return BASELINES[name]()
+    if name in ARCHITECTURES:
+        return Ncf(replace(config, architecture=name))
+    raise UnknownModel(f"Le modèle {name} est inconnu : choisissez parmi {', '.join(MODELS)}.")
+
+
+def evaluate_baselines(dataset: Dataset, *, seed: int) -> dict[str, Evaluation]:
+    """Fit each baseline, with a generator of `seed` each, and measure it on the test part."""
+    evaluations = {}
+    for name, baseline in BASELINES.items():
+        model = baseline()
+        model.fit(dataset, np.random.default_rng(seed))
+        evaluations[name] = evaluate_model(model, dataset, seed=seed)
+    return evaluations
