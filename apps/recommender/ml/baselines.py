@@ -62,6 +62,9 @@ class Tuned(Model):
     GRID: ClassVar[tuple[float, ...]]
     DEFAULT: ClassVar[float]
 
+    def __init_subclass__(cls) -> None:
+        cls.trials = len(cls.GRID)
+
     def __init__(self, setting: float | None = None) -> None:
         """`setting`, where it is given, is taken as it is."""
         self.setting = self.DEFAULT if setting is None else setting

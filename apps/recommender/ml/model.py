@@ -38,6 +38,7 @@ class Model(ABC):
 
     by_history: ClassVar[bool] = True  # a student without a row can be scored
     logits: ClassVar[bool] = False  # the sigmoid of a score is a probability
+    trials: ClassVar[int] = 1  # settings that `fit` compares on validation
 
     @abstractmethod
     def fit(

@@ -1,0 +1,143 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
+from apps.recommender.ml.model import Model
+from benchmarks.quality import holdout, leave_one_out, main
+
+N = 24
+
+
+class Fixed(Model):
+    """The same scores for everybody."""
+
+    def __init__(self, *scores: float) -> None:
+        self._scores = np.array(scores, np.float32)
+
+    def fit(self, data: Dataset, rng: np.random.Generator, *told: object) -> None:
+        raise AssertionError("nothing to learn")
+
+    def scores(
+        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+    ) -> FloatArray:
+        return self._scores
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A checkerboard: each of 24 people took the 12 items of their parity; one line comes twice."""
+    pairs = [f"u{user}\ti{item}\t4" for user in range(N) for item in range(user % 2, N, 2)]
+    file = tmp_path / "board.inter"
+    file.write_text("\n".join(["user_id:token\titem_id:token\trating:float", *pairs, pairs[0]]))
+    return file
+
+
+def test_holdout_keeps_a_quarter_of_each_person_for_the_test(log: Path) -> None:
+    task = holdout(log, np.random.default_rng(1))
+    assert np.bincount(task.train.train.user_idx).tolist() == [9] * N
+    assert len(task.train.test) == 0, "what is learnt from never holds the test"
+
+
+def test_holdout_measures_what_is_not_in_training(log: Path) -> None:
+    task = holdout(log, np.random.default_rng(1))
+    (measured,) = task.measures.values()
+    # Items come in order of first sight: the 12 of person 0, then those of person 1.
+    even_first = measured(Fixed(*range(N, 0, -1)))
+    assert even_first.metrics["recall@10"] == (1 + 0) / 2
+    assert len(even_first.ndcg) == N
+
+
+def test_the_seed_draws_the_split(log: Path) -> None:
+    first, same, other = (
+        holdout(log, np.random.default_rng(seed)).train.train.item_idx.tolist()
+        for seed in (1, 1, 2)
+    )
+    assert first == same != other
+
+
+def test_a_tenth_of_training_validates_and_is_not_trained_on(log: Path) -> None:
+    task = holdout(log, np.random.default_rng(1))
+    tuning = task.with_validation(np.random.default_rng(1))
+    assert len(tuning.train) + len(tuning.validation) == len(task.train.train)
+    assert 0.02 < len(tuning.validation) / len(task.train.train) < 0.25
+    assert not (tuning.matrix(tuning.train).multiply(tuning.matrix(tuning.validation))).nnz
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Person 0 took 0 and 1, then 2; person 1 took 3, then 4."""
+    (tmp_path / "tiny.train.rating").write_text("0\t0\t1\n0\t1\t1\n1\t3\t1\n")
+    (tmp_path / "tiny.test.rating").write_text("0\t2\t1\n1\t4\t1\n")
+    # The first list holds an item that person 0 took, and the positive itself.
+    (tmp_path / "tiny.test.negative").write_text("(0,2)\t1\t5\t2\n(1,4)\t0\t5\n")
+    return tmp_path
+
+
+def test_leave_one_out_ranks_the_positive_among_its_negatives(given: Path) -> None:
+    measures = leave_one_out(given, "tiny").measures
+    model = Fixed(0, 9, 5, 0, 8, 1)
+    # Raw: item 1 stands before 2, nothing before 4. Masked: person 0 took item 1.
+    assert measures["raw"](model).ndcg.tolist() == pytest.approx([1 / np.log2(3), 1])
+    assert measures["seen-masked"](model).ndcg.tolist() == [1, 1]
+    assert measures["raw"](model).metrics == pytest.approx(
+        {
+            "ndcg@10": (1 / np.log2(3) + 1) / 2,
+            "precision@10": 0.1,
+            "recall@10": 1,
+            "map@10": (1 / 2 + 1) / 2,
+            "hr@10": 1,
+        }
+    )
+
+
+@pytest.mark.parametrize("score", [0.0, float("nan")])
+def test_equal_or_undefined_scores_never_favour_the_positive(given: Path, score: float) -> None:
+    measures = leave_one_out(given, "tiny").measures
+    found = measures["raw"](Fixed(*[score] * 6))
+    # Two others each, the positive in its own list left out: both stand at rank 3.
+    assert found.ndcg.tolist() == pytest.approx([1 / np.log2(4)] * 2)
+
+
+def test_it_ends_with_one_line_of_json_and_shows_a_table(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["popularite", "ease", "neumf"]
+    main(["--protocol=holdout", f"--data={log}", "--seeds", "1", "2", "--models", *models])
+    out, err = capsys.readouterr()
+    (line,) = out.splitlines()
+    result = json.loads(line)
+    assert (result["protocol"], result["dataset"], result["default"]) == (
+        "holdout",
+        "board",
+        "neumf",
+    )
+    assert list(result["models"]) == list(result["seconds"]) == models
+    names = {"ndcg@10", "precision@10", "recall@10", "map@10", "hr@10"}
+    assert all(set(metrics) == names for metrics in result["models"].values())
+    assert result["models"]["ease"]["ndcg@10"] > result["models"]["popularite"]["ndcg@10"]
+    low, high = result["intervals"]["popularite"]
+    assert low <= high
+    assert set(result["intervals"]) == {"popularite", "ease"}
+    for word in ("EASE", "popularité", "NDCG@10", "graine 2"):
+        assert word in err
+
+
+def test_leave_one_out_prints_raw_and_seen_masked(
+    log: Path, given: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--protocol=leave-one-out", f"--data={given}", "--dataset=tiny"]
+    main([*options, "--models", "popularite"])
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["dataset"] == "tiny"
+    assert result["seen_masked"]["popularite"]["hr@10"] == 1
+    assert "raw" in err
+    assert "seen-masked" in err
+
+
+def test_leave_one_out_without_a_name_is_a_usage_error(given: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--protocol=leave-one-out", f"--data={given}"])
