@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from scipy.linalg.lapack import sposv
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.evaluation import evaluate_model
@@ -107,19 +107,26 @@ class ItemKnn(Tuned):
     GRID = (50, 200, 800)
     DEFAULT = 200
     SHRINK = 10
+    BLOCK = 512  # items whose cosines are in memory at once
 
     def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
-        common = (data.train_matrix.T @ data.train_matrix).tocsr()
-        common.sort_indices()
-        norms = np.sqrt(common.diagonal())
-        rows = np.repeat(np.arange(data.n_items), np.diff(common.indptr))
-        cosines = common.data / (norms[rows] * norms[common.indices] + self.SHRINK)
-        cosines[rows == common.indices] = 0
-        order = np.lexsort((-cosines, rows))
-        rank = np.arange(len(rows)) - common.indptr[rows]  # of order's entries, in their row
-        near = order[rank < self.setting]
-        kept = (cosines[near].astype(np.float32), (common.indices[near], rows[near]))
-        self._likeness = csr_matrix(kept, shape=common.shape)  # [j, i]: a neighbour, its item
+        by_item = data.train_matrix.T.tocsr()
+        norms = np.sqrt(by_item.multiply(by_item).sum(axis=1).A1)
+        blocks = range(0, data.n_items, self.BLOCK)
+        near = vstack([self._neighbours(by_item, norms, start) for start in blocks])
+        self._likeness = near.T.tocsr()  # [n_items, n_items]: row of the neighbour, column of i
+
+    def _neighbours(self, by_item: csr_matrix, norms: FloatArray, start: int) -> csr_matrix:
+        """The items from `start` on, a block of them, each with its nearest: [block, n_items]."""
+        common = (by_item[start : start + self.BLOCK] @ by_item.T).tocsr()
+        rows = np.repeat(np.arange(common.shape[0]), np.diff(common.indptr))
+        products = norms[start + rows] * norms[common.indices]
+        cosines = common.data / (products + self.SHRINK)
+        cosines[start + rows == common.indices] = 0
+        order = np.lexsort((common.indices, -cosines, rows))
+        near = order[np.arange(len(rows)) - common.indptr[rows] < self.setting]
+        kept = (cosines[near], (rows[near], common.indices[near]))
+        return csr_matrix(kept, shape=common.shape, dtype=np.float32)
 
     def scores(
         self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None

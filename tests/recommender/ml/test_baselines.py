@@ -33,7 +33,11 @@ def test_random_differs_with_the_student(board: Dataset) -> None:
     assert len(np.unique(scores)) == scores.size
 
 
-def test_item_knn_sums_the_cosines_of_the_nearest_items(board: Dataset) -> None:
+@pytest.mark.parametrize("block", [7, 512])
+def test_item_knn_sums_the_cosines_of_the_nearest_items(
+    block: int, board: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ItemKnn, "BLOCK", block)
     history = dense(board)
     norms = np.sqrt((history**2).sum(axis=0))
     cosines = history.T @ history / (np.outer(norms, norms) + ItemKnn.SHRINK)
