@@ -143,8 +143,8 @@ class Ease(Tuned):
     take minutes and gigabytes: only the most popular take part, the others score 0.
     """
 
-    GRID = (10, 100, 400, 1000)
-    DEFAULT = 400
+    GRID = (1, 10, 100, 300, 1000)
+    DEFAULT = 300
     MAX_ITEMS = 3000
 
     def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
