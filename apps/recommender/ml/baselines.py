@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.linalg import inv
 from scipy.linalg.lapack import sposv
 from scipy.sparse import csr_matrix, vstack
 
@@ -154,7 +155,7 @@ class Ease(Tuned):
         self._position[self._kept] = np.arange(len(self._kept))
         history = data.train_matrix[:, self._kept]
         gram = (history.T @ history).toarray().astype(np.float64)
-        inverse = np.linalg.inv(gram + self.setting * np.eye(len(gram)))
+        inverse = inv(gram + self.setting * np.eye(len(gram)), assume_a="pos")  # Cholesky
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
         self._weights = weights.astype(np.float32)
@@ -191,8 +192,8 @@ class Ials(Tuned):
         drawn = rng.normal(scale=self.SCALE / np.sqrt(self.DIM), size=(data.n_items, self.DIM))
         self._items = drawn.astype(np.float32)
         for _ in range(self.ITERATIONS):
-            users = self._solved(by_user, self._items)
-            self._items = self._solved(by_item, users)
+            users = self._solved(by_user, self._items, self._items.T @ self._items)
+            self._items = self._solved(by_item, users, users.T @ users)
         self._gram = self._items.T @ self._items
 
     def scores(
@@ -201,14 +202,14 @@ class Ials(Tuned):
         """The history folded in, w·h_i for every item, float32[n_items]; 0 without a history."""
         rows = (history_weights, history_items, [0, len(history_items)])
         history = csr_matrix(rows, shape=(1, len(self._items)))
-        total: FloatArray = self._items @ self._solved(history, self._items)[0]
+        total: FloatArray = self._items @ self._solved(history, self._items, self._gram)[0]
         return total
 
-    def _solved(self, history: csr_matrix, factors: FloatArray) -> FloatArray:
-        """The rows that minimise the loss given the other side: [R, N], [N, D] -> [R, D]."""
+    def _solved(self, history: csr_matrix, factors: FloatArray, gram: FloatArray) -> FloatArray:
+        """The rows [R, D] that minimise the loss, given the other side's [N, D] and its HᵀH."""
         counts = np.diff(history.indptr)
         penalties = self.setting * (counts + self.UNOBSERVED * len(factors)) ** self.FREQUENCY
-        everything, wanted = self.UNOBSERVED * (factors.T @ factors), history @ factors
+        everything, wanted = self.UNOBSERVED * gram, history @ factors
         for row, (start, end) in enumerate(pairwise(history.indptr)):
             strength = np.sqrt(history.data[start:end, None])
             taken = factors[history.indices[start:end]] * strength  # [H, D]

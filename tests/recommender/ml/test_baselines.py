@@ -66,7 +66,7 @@ def test_ials_ends_where_no_factor_can_lower_its_loss(
     model = Ials(0.4)
     fitted(model, board)
     history, items = dense(board), model._items.astype(np.float64)
-    users = model._solved(board.train_matrix, model._items).astype(np.float64)
+    users = model._solved(board.train_matrix, model._items, model._gram).astype(np.float64)
     predicted = users @ items.T
     slope = 2 * history * (predicted - 1) + 2 * Ials.UNOBSERVED * predicted
     for rows, others, down, counts in (
