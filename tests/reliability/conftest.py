@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.reliability import servers
-from tests.reliability.servers import Bank, Gunicorn, Nginx, Postgres, Redis, running
+from tests.reliability import servers, traffic
+from tests.reliability.servers import Bank, Client, Gunicorn, Nginx, Postgres, Redis, running
 
 TEMPLATE = "modele"
 # Twelve students who took six of twenty épreuves each, and one administrator.
@@ -94,3 +94,13 @@ def school(taught: Bank, postgres: Postgres, redis: Redis) -> Iterator[Bank]:
     ):
         shutil.copytree(taught.folder / "ml_models", folder / "ml_models", dirs_exist_ok=True)
         yield bank
+
+
+@pytest.fixture(scope="module")
+def epreuves(bank: Bank) -> list[int]:
+    return traffic.epreuve_ids(bank)
+
+
+@pytest.fixture(scope="module")
+def students(web: Gunicorn, bank: Bank) -> list[Client]:
+    return traffic.newcomers(bank, web.client, 8)

@@ -26,16 +26,6 @@ from tests.reliability.servers import (
 pytestmark = pytest.mark.requires("servers")
 
 
-@pytest.fixture(scope="module")
-def epreuves(bank: Bank) -> list[int]:
-    return traffic.epreuve_ids(bank)
-
-
-@pytest.fixture(scope="module")
-def students(web: Gunicorn, bank: Bank) -> list[Client]:
-    return traffic.newcomers(bank, web.client, 8)
-
-
 @contextmanager
 def down(postgres: Postgres) -> Iterator[None]:
     postgres.stop()

@@ -8,19 +8,9 @@ from statistics import quantiles
 import pytest
 
 from tests.reliability import traffic
-from tests.reliability.servers import Answer, Bank, Client, Gunicorn, Redis, wait_until
+from tests.reliability.servers import Answer, Client, Gunicorn, Redis, wait_until
 
 pytestmark = pytest.mark.requires("servers")
-
-
-@pytest.fixture(scope="module")
-def epreuves(bank: Bank) -> list[int]:
-    return traffic.epreuve_ids(bank)
-
-
-@pytest.fixture(scope="module")
-def students(web: Gunicorn, bank: Bank) -> list[Client]:
-    return traffic.newcomers(bank, web.client, 8)
 
 
 def faults(answers: list[Answer]) -> list[bytes]:
