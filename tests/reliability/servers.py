@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -75,7 +76,7 @@ def folder() -> Iterator[Path]:
 
 
 @dataclass
-class Server:
+class Server(ABC):
     """A process in a group of its own; what it says goes to a file of the folder."""
 
     folder: Path
@@ -83,11 +84,11 @@ class Server:
     process: "subprocess.Popen[bytes] | None" = None
     where: Path = ROOT
 
-    def argv(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def argv(self) -> list[str]: ...
 
-    def is_ready(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_ready(self) -> bool: ...
 
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
