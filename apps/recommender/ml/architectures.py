@@ -5,10 +5,13 @@ No torch here, so that the command line can list the names at no cost.
 
 from apps.recommender.ml.errors import UnknownArchitecture
 
+HYBRID = "hybrid"
+
 ARCHITECTURES: dict[str, tuple[str, ...]] = {
     "gmf": ("gmf",),
     "mlp": ("mlp",),
     "neumf": ("gmf", "mlp"),
+    HYBRID: (),
 }
 
 

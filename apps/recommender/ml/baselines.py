@@ -1,17 +1,16 @@
 """What any model must beat. They cost seconds, so they are fitted anew and never saved."""
 
 from abc import abstractmethod
-from itertools import pairwise
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.linalg import inv
-from scipy.linalg.lapack import sposv
 from scipy.sparse import csr_matrix, vstack
 
+from apps.recommender.ml import linear
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.evaluation import evaluate_model
-from apps.recommender.ml.model import Model, OnEpoch, OnStep
+from apps.recommender.ml.metadata import Traits
+from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
 
 
 class Random(Model):
@@ -29,7 +28,11 @@ class Random(Model):
         self._seed = int(rng.integers(2**63))
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """Uniform in [0, 1), float32[n_items]; all who have no row get the same."""
         key = [self._seed] if user_idx is None else [self._seed, user_idx]
@@ -51,7 +54,11 @@ class Popularity(Model):
         self._counts = counts.astype(np.float32)
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """The counts, float32[n_items], whoever asks."""
         return self._counts.copy()
@@ -130,7 +137,11 @@ class ItemKnn(Tuned):
         return csr_matrix(kept, shape=common.shape, dtype=np.float32)
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """float32[n_items]; 0 for an item whose neighbours are not in the history."""
         total: FloatArray = self._likeness[history_items].T @ history_weights
@@ -138,10 +149,10 @@ class ItemKnn(Tuned):
 
 
 class Ease(Tuned):
-    """Embarrassingly shallow autoencoder, closed form (Steck 2019, eq. 8): s = x·B.
+    """Embarrassingly shallow autoencoder, `linear.ease`, λ the `setting`.
 
-    B = I - P / diag(P), P = (XᵀX + λI)⁻¹, λ the `setting`. Beyond `MAX_ITEMS` the inverse would
-    take minutes and gigabytes: only the most popular take part, the others score 0.
+    Beyond `MAX_ITEMS` the inverse would take minutes and gigabytes: only the most popular take
+    part, the others score 0.
     """
 
     GRID = (1, 10, 100, 300, 1000)
@@ -153,15 +164,14 @@ class Ease(Tuned):
         self._kept = np.sort(np.argsort(-popularity, kind="stable")[: self.MAX_ITEMS])
         self._position = np.full(data.n_items, -1)
         self._position[self._kept] = np.arange(len(self._kept))
-        history = data.train_matrix[:, self._kept]
-        gram = (history.T @ history).toarray().astype(np.float64)
-        inverse = inv(gram + self.setting * np.eye(len(gram)), assume_a="pos")  # Cholesky
-        weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(weights, 0)
-        self._weights = weights.astype(np.float32)
+        self._weights = linear.ease(data.train_matrix[:, self._kept], self.setting)
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """x·B, float32[n_items]."""
         position = self._position[history_items]
@@ -172,52 +182,32 @@ class Ease(Tuned):
 
 
 class Ials(Tuned):
-    """Implicit alternating least squares (Hu et al. 2008, as Rendle et al. 2021 regularise it).
+    """Implicit alternating least squares, `linear.alternate`, λ the `setting`.
 
-    Minimises Σ_{(u,i) in X} c_ui·(1 - w_u·h_i)² + α₀·Σ_{u,i} (w_u·h_i)² + Σ_u λ_u·‖w_u‖² +
-    Σ_i λ_i·‖h_i‖² with λ_u = λ·(n_u + α₀·n_items)^ν and λ_i alike, λ the `setting`; c is the weight
-    of the pair. The item factors h are what is learnt; a student's w is solved from their history.
+    The item factors h are what is learnt; a student's w is solved from their history.
     """
 
     GRID = (0.1, 0.2, 0.4)
     DEFAULT = 0.4
     DIM = 64
-    UNOBSERVED = 0.3  # α₀
-    FREQUENCY = 0.5  # ν
-    ITERATIONS = 12
-    SCALE = 0.1  # the standard deviation of a first row's length
 
     def _learn(self, data: Dataset, rng: np.random.Generator) -> None:
-        by_user, by_item = data.train_matrix, data.train_matrix.T.tocsr()
-        drawn = rng.normal(scale=self.SCALE / np.sqrt(self.DIM), size=(data.n_items, self.DIM))
-        self._items = drawn.astype(np.float32)
-        for _ in range(self.ITERATIONS):
-            users = self._solved(by_user, self._items, self._items.T @ self._items)
-            self._items = self._solved(by_item, users, users.T @ users)
+        self._items = linear.alternate(data.train_matrix, self.DIM, self.setting, rng)
         self._gram = self._items.T @ self._items
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """The history folded in, w·h_i for every item, float32[n_items]; 0 without a history."""
         rows = (history_weights, history_items, [0, len(history_items)])
         history = csr_matrix(rows, shape=(1, len(self._items)))
-        total: FloatArray = self._items @ self._solved(history, self._items, self._gram)[0]
+        student = linear.fold_in(history, self._items, self._gram, self.setting)[0]
+        total: FloatArray = self._items @ student
         return total
-
-    def _solved(self, history: csr_matrix, factors: FloatArray, gram: FloatArray) -> FloatArray:
-        """The rows [R, D] that minimise the loss, given the other side's [N, D] and its HᵀH."""
-        counts = np.diff(history.indptr)
-        penalties = self.setting * (counts + self.UNOBSERVED * len(factors)) ** self.FREQUENCY
-        everything, wanted = self.UNOBSERVED * gram, history @ factors
-        for row, (start, end) in enumerate(pairwise(history.indptr)):
-            strength = np.sqrt(history.data[start:end, None])
-            taken = factors[history.indices[start:end]] * strength  # [H, D]
-            system = everything + taken.T @ taken
-            system.flat[:: len(system) + 1] += penalties[row]
-            _, wanted[row], _ = sposv(system, wanted[row])  # Cholesky
-        solved: FloatArray = wanted
-        return solved
 
 
 BASELINES: dict[str, type[Model]] = {

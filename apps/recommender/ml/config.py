@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from apps.recommender.ml.architectures import require_known
+from apps.recommender.ml.architectures import HYBRID, require_known
 
 SEED = 42
 MAX_EMBEDDING_DIM = 1024
@@ -39,7 +39,7 @@ class TrainingConfig:
     Raises ValueError (French, naming the option) and UnknownArchitecture.
     """
 
-    architecture: str = "neumf"
+    architecture: str = HYBRID
     epochs: int = 50
     batch_size: int = 256
     embedding_dim: int = 64

@@ -1,14 +1,17 @@
 """From outside ids to embedding rows, the split by date, and the negative samples."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from apps.recommender.ml.confidence import Confidence
 from apps.recommender.ml.errors import TooFewInteractions
+from apps.recommender.ml.metadata import NO_METADATA, Metadata, Traits
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -55,24 +58,48 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of embedding rows: user_idx int64[n], item_idx int64[n]."""
+    """Pairs of embedding rows: user_idx int64[n], item_idx int64[n].
+
+    weights: float32[n], what each is worth, or None where all are worth the same. timestamps:
+    int64[n], seconds, or None where nobody knows.
+    """
 
     user_idx: IntArray
     item_idx: IntArray
+    weights: FloatArray | None = None
+    timestamps: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.user_idx)
 
     def __add__(self, other: "Pairs") -> "Pairs":
+        """Both, one after the other; what only one of them knows is forgotten."""
         return Pairs(
             np.concatenate([self.user_idx, other.user_idx]),
             np.concatenate([self.item_idx, other.item_idx]),
+            _joined(self.weights, other.weights),
+            _joined(self.timestamps, other.timestamps),
+        )
+
+    def take(self, rows: IntArray | BoolArray) -> "Pairs":
+        """Those at these positions, or where the mask is true."""
+        return Pairs(
+            self.user_idx[rows],
+            self.item_idx[rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.timestamps is None else self.timestamps[rows],
         )
 
     def of_users(self, user_idx: IntArray) -> "Pairs":
         """Those pairs whose user is among `user_idx`."""
-        kept = np.isin(self.user_idx, user_idx)
-        return Pairs(self.user_idx[kept], self.item_idx[kept])
+        return self.take(np.isin(self.user_idx, user_idx))
+
+
+Column = TypeVar("Column", IntArray, FloatArray)
+
+
+def _joined(first: Column | None, second: Column | None) -> Column | None:
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,9 @@ class Dataset:
     """The log in embedding rows, in three parts.
 
     user_ids, item_ids: sorted outside ids of the *whole* log; the position is the row. A student
-    or an épreuve met only after the cut thus has a row, left as it was drawn.
+    or an épreuve met only after the cut thus has a row, left as it was drawn. user_traits,
+    item_traits: what is known of each row, empty where nothing is. item_texts: their words.
+    half_life: after how many seconds a pair is worth half, None for never.
     """
 
     user_ids: IntArray
@@ -88,6 +117,10 @@ class Dataset:
     train: Pairs
     validation: Pairs
     test: Pairs
+    user_traits: tuple[Traits, ...] = ()
+    item_traits: tuple[Traits, ...] = ()
+    item_texts: tuple[str, ...] = ()
+    half_life: float | None = None
 
     @property
     def n_users(self) -> int:
@@ -98,12 +131,27 @@ class Dataset:
         return len(self.item_ids)
 
     @cached_property
+    def confidence(self) -> Confidence:
+        """What turns the worth and the date of a training positive into its weight."""
+        return Confidence.fitted(self.train.weights, self.train.timestamps, self.half_life)
+
+    @cached_property
     def train_matrix(self) -> csr_matrix:
-        """The training positives as float32 ones, [n_users, n_items]."""
-        return self.matrix(self.train)
+        """The training positives, each with its confidence, float32[n_users, n_items]."""
+        pairs = self.train
+        data = self.confidence.of(pairs.weights, pairs.timestamps, len(pairs))
+        return csr_matrix((data, (pairs.user_idx, pairs.item_idx)), (self.n_users, self.n_items))
+
+    def traits(self, user_idx: int) -> Traits:
+        """What is known of a user."""
+        return self.user_traits[user_idx] if self.user_traits else {}
+
+    def with_half_life(self, half_life: float | None) -> Self:
+        """The same log, forgetting at another pace."""
+        return replace(self, half_life=half_life)
 
     def history(self, user_idx: int) -> tuple[IntArray, FloatArray]:
-        """The training positives of a user, int64[H], and what each is worth, float32[H] of 1."""
+        """The training positives of a user, int64[H], and the confidence of each, float32[H]."""
         row = slice(*self.train_matrix.indptr[user_idx : user_idx + 2])
         items: IntArray = self.train_matrix.indices[row].astype(np.int64)
         return items, self.train_matrix.data[row]
@@ -123,7 +171,7 @@ class Dataset:
         return pairs.of_users(np.unique(self.train.user_idx))
 
 
-def split_by_date(interactions: Interactions) -> Dataset:
+def split_by_date(interactions: Interactions, metadata: Metadata = NO_METADATA) -> Dataset:
     """Cut the log at one date for all, so that nobody's future is in training.
 
     The pairs are put in time order (ties by user id, then item id): the first 80 % train, the
@@ -139,20 +187,25 @@ def split_by_date(interactions: Interactions) -> Dataset:
     item_ids, items = np.unique(interactions.item_ids[order], return_inverse=True)
     in_a_week = np.ptp(interactions.timestamps) < WEEK
     part = _last_of_each_user(users) if in_a_week else _last_of_all(len(order))
-    train, validation, test = (Pairs(users[part == p], items[part == p]) for p in range(3))
-    dataset = Dataset(user_ids, item_ids, train, validation, test)
+    pairs = Pairs(users, items, interactions.weights[order], interactions.timestamps[order])
+    train, validation, test = (pairs.take(part == p) for p in range(3))
+    dataset = Dataset(
+        user_ids, item_ids, train, validation, test, *metadata.of_rows(user_ids, item_ids)
+    )
     _require_something_to_measure(dataset)
     return dataset
 
 
-def whole(interactions: Interactions) -> Dataset:
+def whole(interactions: Interactions, metadata: Metadata = NO_METADATA) -> Dataset:
     """Everything in training, for the model that will serve; same rows as `split_by_date`."""
     _require_two_of_each(interactions)
     user_ids, users = np.unique(interactions.user_ids, return_inverse=True)
     item_ids, items = np.unique(interactions.item_ids, return_inverse=True)
     order = np.lexsort((items, users))  # same rows in another order, same weights
-    none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
-    return Dataset(user_ids, item_ids, Pairs(users[order], items[order]), none, none)
+    pairs = Pairs(users, items, interactions.weights, interactions.timestamps).take(order)
+    none = pairs.take(np.empty(0, np.int64))
+    rows = metadata.of_rows(user_ids, item_ids)
+    return Dataset(user_ids, item_ids, pairs, none, none, *rows)
 
 
 def _last_of_all(n: int) -> IntArray:

@@ -74,7 +74,9 @@ def student_scores(scorer: Scorer, dataset: Dataset) -> Scores:
 
     def scores(user_idx: IntArray) -> FloatArray:
         users = user_idx.tolist()
-        return np.stack([scorer.scores(*dataset.history(user), user) for user in users])
+        return np.stack(
+            [scorer.scores(*dataset.history(user), user, dataset.traits(user)) for user in users]
+        )
 
     return scores
 

@@ -10,25 +10,32 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
+from apps.recommender.ml.metadata import Traits
 
 OnEpoch = Callable[[dict[str, Any]], object]
 OnStep = Callable[[int, int], object]
 
 NO_ITEMS: IntArray = np.empty(0, np.int64)
 NO_WEIGHTS: FloatArray = np.empty(0, np.float32)
+NO_TRAITS: Traits = {}
 
 
 class Scorer(Protocol):
     """Something that knows how much a student would like each item."""
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """The scores of all items, float32[n_items], the higher the better.
 
         history_items int64[H]: the student's positives, each once. history_weights float32[H]:
-        what each is worth, 1 in `Dataset.history`. H may be 0. user_idx: their row, None for one
-        who came after `fit`. The arguments are left as they are, the answer is the caller's own.
+        their confidence, 1 on average (`Dataset.confidence`). H may be 0. user_idx: their row, None
+        for one who came after `fit`. traits: what is known of them today. The arguments are left as
+        they are, the answer is the caller's own.
         Raises UnknownUser for None where a history is not enough (`Model.by_history`).
         """
 
@@ -58,6 +65,10 @@ class Model(ABC):
 
     @abstractmethod
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """As `Scorer.scores`."""

@@ -7,7 +7,8 @@ import numpy as np
 from apps.recommender.ml import trainer
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
-from apps.recommender.ml.model import Model, OnEpoch, OnStep
+from apps.recommender.ml.metadata import Traits
+from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
 
 
@@ -47,7 +48,11 @@ class Ncf(Model):
         self._scorer = NCFScorer(self.network)
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """Logits, float32[n_items], whatever the history; raises UnknownUser without a row."""
         return self._scorer.scores(history_items, history_weights, user_idx)

@@ -14,6 +14,8 @@ from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import ModelConfig
 from apps.recommender.ml.data_loader import FloatArray, IntArray
 from apps.recommender.ml.errors import UnknownUser
+from apps.recommender.ml.metadata import Traits
+from apps.recommender.ml.model import NO_TRAITS
 
 _CELLS_AT_ONCE = 2**21  # of B·N·D when scoring a catalogue: 8 MB, about what a cache holds
 
@@ -154,7 +156,11 @@ class NCFScorer:
             self._item_halves = network.item_halves()
 
     def scores(
-        self, history_items: IntArray, history_weights: FloatArray, user_idx: int | None
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """The logits of all items, float32[n_items]; raises UnknownUser without a row."""
         if user_idx is None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.architectures import ARCHITECTURES, HYBRID
 from apps.recommender.ml.baselines import BASELINES
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import UnknownModel
 from apps.recommender.ml.evaluation import Evaluation, evaluate_model
+from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.model import Model
 from apps.recommender.ml.ncf import Ncf
 
@@ -23,6 +24,8 @@ def build(name: str, config: TrainingConfig) -> Model:
     """The model of that name, not fitted; a baseline takes no option. Raises UnknownModel."""
     if name in BASELINES:
         return BASELINES[name]()
+    if name == HYBRID:
+        return Hybrid(replace(config, architecture=name))
     if name in ARCHITECTURES:
         return Ncf(replace(config, architecture=name))
     raise UnknownModel(f"Le modèle {name} est inconnu : choisissez parmi {', '.join(MODELS)}.")

@@ -1,0 +1,144 @@
+"""The first stage of the default model: every signal, in closed form, and a ranking by two of them.
+
+Legend: B students, N items, C candidates, D dimensions, F columns of the signals.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntArray
+from apps.recommender.ml.evaluation import Scores, evaluate
+from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Students, fit_all
+
+CANDIDATES = 300
+IALS_GRID = (0.1, 0.2, 0.4)
+EASE_GRID = (10.0, 30.0, 100.0, 400.0, 1000.0)
+# How much iALS and EASE weigh in the ranking.
+WEIGHTS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+
+_CELLS_AT_ONCE = 2**21
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is said of B students: columns float32[F, B, N], base float32[B, N], p float32[B, D]."""
+
+    columns: FloatArray
+    base: FloatArray
+    p: FloatArray
+
+    def at(self, rows: IntArray, items: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Signals [..., F] and base [...] of pairs."""
+        signals = np.moveaxis(self.columns[:, rows, items], 0, -1)
+        return np.ascontiguousarray(signals), self.base[rows, items]
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """Fitted signals; `weights` of iALS and EASE in the ranking, each in standard deviations."""
+
+    signals: list[Signal]
+    weights: tuple[float, float] = WEIGHTS[0]
+
+    @property
+    def factors(self) -> Factors:
+        """The GMF half's."""
+        return next(one for one in self.signals if isinstance(one, Factors))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the F columns."""
+        return tuple(name for one in self.signals for name in one.columns)
+
+    def aligned(self, reference: FloatArray) -> Self:
+        """With the factors rotated onto `reference` [N, D]: same scores, comparable products."""
+        turned = [
+            one.aligned(reference) if isinstance(one, Factors) else one for one in self.signals
+        ]
+        return replace(self, signals=turned)
+
+    def table(self, students: Students) -> Table:
+        """Every signal of every item for these students."""
+        unseen = students.histories.toarray() == 0
+        columns = []
+        base = np.zeros(unseen.shape, np.float32)
+        of_linear = dict(zip((Factors, Shallow), self.weights, strict=True))
+        for one in self.signals:
+            scores = one.scores(students)
+            if one.standardised:
+                scores = np.stack([_standardised(column, unseen) for column in scores])
+            if weight := of_linear.get(type(one)):
+                base += weight * scores[0]
+            columns.append(scores)
+        return Table(np.concatenate(columns), base, self.factors.p(students))
+
+
+def _standardised(scores: FloatArray, unseen: BoolArray) -> FloatArray:
+    """Each row minus its mean over the unseen, over their deviation; 0 where all are alike."""
+    count = np.maximum(1, unseen.sum(axis=1, keepdims=True))
+    mean = np.where(unseen, scores, 0).sum(axis=1, keepdims=True) / count
+    centred = scores - mean
+    variance = np.where(unseen, centred**2, 0).sum(axis=1, keepdims=True) / count
+    deviation = np.sqrt(variance)
+    flat = deviation < 1e-9
+    standard: FloatArray = np.where(flat, 0, centred / np.where(flat, 1, deviation))
+    return standard.astype(np.float32)
+
+
+def tuned(data: Dataset, settings: Settings) -> tuple[FirstStage, Settings]:
+    """Fitted with the penalties and the weights that rank the validation part best."""
+    settings = _best(Factors, [replace(settings, ials=value) for value in IALS_GRID], data)
+    settings = _best(Shallow, [replace(settings, ease=value) for value in EASE_GRID], data)
+    stage = FirstStage(fit_all(data, settings))
+    stages = [replace(stage, weights=weights) for weights in WEIGHTS]
+    bases = _bases(stage, data)
+    ndcgs = [validation_ndcg(one, data) for one in bases]
+    return stages[int(np.argmax(ndcgs))], settings
+
+
+def _best(cls: type[Signal], trials: Sequence[Settings], data: Dataset) -> Settings:
+    """The trial whose signal, alone, ranks the validation part best."""
+
+    def ndcg(trial: Settings) -> float:
+        fitted = cls.fit(data, trial)
+        if fitted is None:
+            return 0.0
+        users = np.unique(data.part("validation").user_idx)
+        rows = [fitted.scores(Students.of(data, part))[0] for part in blocks(users, data.n_items)]
+        return validation_ndcg(np.concatenate(rows), data)
+
+    return max(trials, key=ndcg)
+
+
+def _bases(stage: FirstStage, data: Dataset) -> list[FloatArray]:
+    """The ranking of the validation's users under each of WEIGHTS."""
+    users = np.unique(data.part("validation").user_idx)
+    places = [stage.columns.index(cls.name) for cls in (Factors, Shallow)]
+    columns = np.concatenate(
+        [
+            stage.table(Students.of(data, part)).columns[places]
+            for part in blocks(users, data.n_items)
+        ],
+        axis=1,
+    )
+    return [np.tensordot(np.float32(weights), columns, axes=1) for weights in WEIGHTS]
+
+
+def validation_ndcg(rows: FloatArray, data: Dataset) -> float:
+    """NDCG@10 of scores float32[B, N] of the validation's users, in the order of their rows."""
+    return evaluate(scores_of(rows, data), data, part="validation").metrics["ndcg_at_10"]
+
+
+def scores_of(rows: FloatArray, data: Dataset) -> Scores:
+    """The same as `evaluate` wants them."""
+    users = np.unique(data.part("validation").user_idx)
+    return lambda user_idx: rows[np.searchsorted(users, user_idx)]
+
+
+def blocks(users: IntArray, n_items: int) -> Iterator[IntArray]:
+    """`users` a part at a time, so that a column of a table keeps to a cache's size."""
+    size = max(1, _CELLS_AT_ONCE // n_items)
+    return (users[start : start + size] for start in range(0, len(users), size))

@@ -1,0 +1,235 @@
+"""The second stage: NeuMF's fusion, over the first stage's factors and signals.
+
+Legend: B pairs, D dimensions of the factors, F columns of the signals, S negatives.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.data_loader import IntArray
+from apps.recommender.ml.errors import TrainingDiverged
+from apps.recommender.ml.model import OnEpoch, OnStep
+from apps.recommender.ml.shortlists import Shortlists
+
+# Chosen on validation; docs/recommandation.md has the figures.
+WEIGHT_DECAY = 1.0
+DROPOUT = 0.25
+AVERAGING = 0.998  # of the weights, step by step (Polyak and Juditsky 1992)
+PATIENCE = 4  # epochs without a better NDCG@10
+SAMPLE = 20_000  # pairs that set the scale of the inputs, or measure a loss
+
+
+class Fusion(nn.Module):
+    """logit = base + w·x + MLP(x), x = [p ⊙ q ; signals] in standard deviations (He et al., eq. 12).
+
+    The GMF half is w over p ⊙ q; the MLP half, of widths D and D/2, takes the same product and what
+    else is known of the pair. Both begin at zero output: the first stage's ranking, `base`, is
+    where the training starts from.
+    """
+
+    def __init__(self, dim: int, n_signals: int, *, seed: int = 0) -> None:
+        super().__init__()
+        width, half = max(2, dim), max(1, dim // 2)
+        self.register_buffer("centre", torch.zeros(dim + n_signals))
+        self.register_buffer("spread", torch.ones(dim + n_signals))
+        self.linear = nn.Linear(dim + n_signals, 1, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim + n_signals, width),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(width, half),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(half, 1),
+        )
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, product: Tensor, signals: Tensor, base: Tensor) -> Tensor:
+        """product [B, D], signals [B, F], base [B] -> logits [B]; any number of leading axes."""
+        x = (torch.cat([product, signals], dim=-1) - self.centre) / self.spread
+        logits: Tensor = base + (self.linear(x) + self.mlp(x)).squeeze(-1)
+        return logits
+
+    def scale_to(self, x: Tensor) -> None:
+        """Take the mean and the deviation of inputs [B, D + F]; a constant column counts for 0."""
+        self.centre.copy_(x.mean(dim=0))
+        deviation = x.std(dim=0)
+        self.spread.copy_(torch.where(deviation > 1e-6, deviation, torch.inf))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        layers = [module for module in self.mlp if isinstance(module, nn.Linear)]
+        for layer in layers:
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            nn.init.zeros_(layer.bias)
+        for last in (layers[-1], self.linear):
+            nn.init.zeros_(last.weight)
+
+
+class Lists:
+    """`Shortlists` as tensors on a device, and batches drawn from them."""
+
+    def __init__(self, lists: Shortlists, device: torch.device) -> None:
+        self._on = {
+            field.name: torch.from_numpy(getattr(lists, field.name)).to(device)
+            for field in fields(lists)
+        }
+
+    def __len__(self) -> int:
+        return len(self._on["of_list"])
+
+    @property
+    def n_signals(self) -> int:
+        """F."""
+        return self._on["signals"].shape[-1]
+
+    def batch(self, rows: IntArray, negatives: int, rng: np.random.Generator) -> "Batch":
+        """Those positives [B], each followed by S candidates drawn from its own list."""
+        on = self._on
+        drawn = torch.from_numpy(rows).to(on["item"].device)
+        lists = on["of_list"][drawn]
+        shares = torch.from_numpy(rng.random((len(rows), negatives))).to(lists.device)
+        place = (shares * on["n_valid"][lists][:, None]).long()
+        of_list = lists[:, None]
+        items = torch.cat([on["item"][drawn][:, None], on["items"][of_list, place]], dim=1)
+        q = on["q"][on["fold"][of_list], items]
+        return Batch(
+            product=on["p"][of_list] * q,
+            signals=torch.cat(
+                [on["positive_signals"][drawn][:, None], on["signals"][of_list, place]], dim=1
+            ),
+            base=torch.cat([on["positive_base"][drawn][:, None], on["base"][of_list, place]], 1),
+            weight=on["weight"][drawn],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """product [B, 1 + S, D], signals [B, 1 + S, F], base [B, 1 + S], the positive first; weight [B]."""
+
+    product: Tensor
+    signals: Tensor
+    base: Tensor
+    weight: Tensor
+
+    def loss(self, network: Fusion) -> Tensor:
+        """Sampled softmax: Σ weight · -log softmax(logits)[positive] / Σ weight."""
+        logits = network(self.product, self.signals, self.base)
+        losses = torch.logsumexp(logits, dim=1) - logits[:, 0]
+        return (self.weight * losses).sum() / self.weight.sum()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network at its best epoch (0: the first stage alone), and a JSON-ready entry per epoch."""
+
+    network: Fusion
+    history: list[dict[str, Any]]
+    best_epoch: int
+
+
+def train(
+    shortlists: Shortlists,
+    config: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    validate: Callable[[Fusion], tuple[float, float]] | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Train until NDCG@10 on validation stops rising; without validation, all of `config.epochs`.
+
+    `validate(network)` gives that NDCG and a loss. The weights that are validated, and kept, are
+    the moving average. Raises TrainingDiverged.
+    """
+    device = torch.device(config.device)
+    lists = Lists(shortlists, device)
+    network = Fusion(config.embedding_dim, lists.n_signals, seed=config.seed).to(device)
+    network.scale_to(_inputs(lists, config, rng))
+    averaged = copy.deepcopy(network).eval()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+    )
+    history: list[dict[str, Any]] = []
+    kept, best, best_epoch, done = copy.deepcopy(averaged), -math.inf, 0, 0
+    steps = math.ceil(len(lists) / config.batch_size)
+    torch.manual_seed(config.seed)  # dropout draws from the global generator
+    for epoch in range(config.epochs + 1):
+        started, losses = time.perf_counter(), []
+        network.train()
+        for batch in _batches(lists, config, rng) if epoch else ():
+            loss = batch.loss(network)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.detach())
+            done += 1
+            _average(averaged, network, min(AVERAGING, (1 + done) / (10 + done)))
+            if on_step:
+                on_step(done, steps * config.epochs)
+        with torch.inference_mode():
+            loss_now = torch.stack(losses).mean() if losses else _loss(lists, averaged, config, rng)
+        ndcg, validation_loss = validate(averaged) if validate else (float(epoch), 0.0)
+        entry = {
+            "epoch": epoch,
+            "loss_entrainement": _finite(float(loss_now)),
+            "loss_validation": _finite(validation_loss),
+            "ndcg_validation": ndcg,
+            "learning_rate": config.learning_rate,
+            "secondes": round(time.perf_counter() - started, 3),
+        }
+        if validate:
+            history.append(entry)
+            if on_epoch:
+                on_epoch(entry)
+        if ndcg > best:
+            kept, best, best_epoch = copy.deepcopy(averaged), ndcg, epoch
+        if epoch - best_epoch >= PATIENCE:
+            break
+    return Trained(kept.cpu(), history, best_epoch)
+
+
+def _batches(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> Iterator[Batch]:
+    order = rng.permutation(len(lists))
+    for start in range(0, len(order), config.batch_size):
+        rows = order[start : start + config.batch_size]
+        yield lists.batch(rows, config.negative_samples, rng)
+
+
+def _sample(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> Batch:
+    rows = rng.integers(0, len(lists), min(SAMPLE, len(lists)))
+    return lists.batch(rows, config.negative_samples, rng)
+
+
+def _inputs(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> Tensor:
+    batch = _sample(lists, config, rng)
+    return torch.cat([batch.product, batch.signals], dim=-1)[:, 1:].flatten(0, 1)
+
+
+def _loss(
+    lists: Lists, network: Fusion, config: TrainingConfig, rng: np.random.Generator
+) -> Tensor:
+    return _sample(lists, config, rng).loss(network)
+
+
+def _average(averaged: Fusion, network: Fusion, share: float) -> None:
+    with torch.no_grad():
+        pairs = zip(averaged.parameters(), network.parameters(), strict=True)
+        for mean, value in pairs:
+            mean.lerp_(value, 1 - share)
+
+
+def _finite(loss: float) -> float:
+    if not math.isfinite(loss):
+        raise TrainingDiverged(
+            "La perte est devenue infinie ou indéfinie : baissez --learning-rate et relancez."
+        )
+    return loss

@@ -1,0 +1,213 @@
+"""The default model: a NeuMF in two stages, as the paper's, its MLP half fed with what is known.
+
+First stage: item factors by iALS, item-item weights, counts; every signal of `signals`, in closed
+form. Its ranking is the sum of the two linear models. Second stage: `fusion` re-ranks its best
+candidates. What the second stage learns from is *out of fold*: of each of FOLDS parts of the log,
+the signals are learnt from the others, as they will be of a student's future.
+
+Legend: B students, N items, C candidates, D dimensions, F columns of the signals, K folds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from apps.recommender.ml import first_stage, fusion, shortlists, signals, trainer
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
+from apps.recommender.ml.first_stage import CANDIDATES, FirstStage
+from apps.recommender.ml.fusion import Fusion, Lists
+from apps.recommender.ml.metadata import Traits
+from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
+from apps.recommender.ml.shortlists import MAX_STUDENTS
+from apps.recommender.ml.signals import Settings, Students
+
+
+class Hybrid(Model):
+    """A `FirstStage` whose best candidates a `Fusion` ranks again.
+
+    A second `fit`, without validation, learns the first stage again and keeps the second: how much
+    each signal can be trusted does not change with a few more weeks.
+    """
+
+    by_history = True
+    logits = True
+    trials: ClassVar[int] = sum(
+        map(len, (first_stage.IALS_GRID, first_stage.EASE_GRID, first_stage.WEIGHTS))
+    )
+    stage: FirstStage
+    network: Fusion
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.settings = Settings(dim=config.embedding_dim, seed=config.seed)
+        self.history: list[dict[str, Any]] = []  # an entry per epoch
+        self.best_epoch = 0
+        self._trained = False
+
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Choose the penalties, learn both stages, stop at the best epoch on validation.
+
+        Raises DeviceUnavailable and TrainingDiverged.
+        """
+        trainer.require_device(self.config.device)
+        validate = None
+        if len(data.validation):
+            measured = _sampled(data, rng)
+            stage, self.settings = first_stage.tuned(measured, self.settings)
+            validate = _Validation(stage, measured, self.config)
+        else:
+            stage = FirstStage(signals.fit_all(data, self.settings))
+            if self._trained:
+                stage = replace(stage, weights=self.stage.weights)
+                self.stage = stage.aligned(self.stage.factors.q)
+                return
+        lists = shortlists.out_of_fold(data, stage, self.settings, rng)
+        found = fusion.train(
+            lists, self.config, rng=rng, validate=validate, on_epoch=on_epoch, on_step=on_step
+        )
+        self.stage, self.network = stage, found.network
+        self.history, self.best_epoch = found.history, found.best_epoch
+        self._trained = True
+
+    def scores(
+        self,
+        history_items: IntArray,
+        history_weights: FloatArray,
+        user_idx: int | None,
+        traits: Traits = NO_TRAITS,
+    ) -> FloatArray:
+        """Logits, float32[n_items]; an épreuve of the history never votes for itself."""
+        n_items = self.stage.factors.n_items
+        order = np.argsort(history_items)
+        rows = history_weights[order], history_items[order], [0, len(history_items)]
+        students = Students(csr_matrix(rows, shape=(1, n_items)), (traits,))
+        table = self.stage.table(students)
+        base = table.base[0]
+        seen = students.histories.indices
+        chosen = _candidates(base, seen)
+        p = np.repeat(table.p, n_items, axis=0)
+        if len(seen):
+            factors = self.stage.factors
+            p[seen] = factors.p_without_each(factors.taken(students), 0)
+        columns, _ = table.at(np.zeros_like(chosen), chosen)
+        product = p[chosen] * self.stage.factors.q[chosen]
+        return _merged(base, chosen, _logits(self.network, product, columns, base[chosen]))
+
+    def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `restored` needs: arrays, and values that JSON takes."""
+        arrays, values = signals.tensors(self.stage.signals)
+        weights = {f"fusion.{name}": one for name, one in self.network.state_dict().items()}
+        other = {
+            "signals": values,
+            "weights": list(self.stage.weights),
+            "settings": asdict(self.settings),
+        }
+        return arrays | weights, other
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Self:
+        """A model that scores as the one that was saved; raises KeyError, TypeError, ValueError…"""
+        settings = Settings(**values["settings"])
+        model = cls(TrainingConfig(embedding_dim=settings.dim))
+        model.settings = settings
+        fitted = signals.restored(arrays, values["signals"])
+        first, second = values["weights"]
+        model.stage = FirstStage(fitted, (first, second))
+        model.network = Fusion(settings.dim, len(model.stage.columns)).eval()
+        prefix = "fusion."
+        model.network.load_state_dict(
+            {
+                name[len(prefix) :]: torch.as_tensor(one)
+                for name, one in arrays.items()
+                if name.startswith(prefix)
+            }
+        )
+        model._trained = True
+        return model
+
+
+def _logits(
+    network: Fusion, product: FloatArray, columns: FloatArray, base: FloatArray
+) -> FloatArray:
+    """[..., D], [..., F], [...] -> [...]."""
+    device = network.centre.device
+    with torch.inference_mode():
+        inputs = (torch.from_numpy(one).to(device) for one in (product, columns, base))
+        logits: FloatArray = network(*inputs).cpu().numpy()
+    return logits
+
+
+def _candidates(base: FloatArray, seen: IntArray) -> IntArray:
+    """Rows of the CANDIDATES best unseen items, and of the seen ones among them."""
+    unseen = np.delete(base, seen)
+    if len(unseen) <= CANDIDATES:
+        return np.arange(len(base))
+    threshold = np.partition(unseen, -CANDIDATES)[-CANDIDATES]
+    return np.flatnonzero(base >= threshold)
+
+
+def _merged(base: FloatArray, chosen: IntArray, logits: FloatArray) -> FloatArray:
+    """The candidates by their logits; the others below, in the order of the first stage."""
+    merged = base - base[chosen].min() + logits.min()
+    merged[chosen] = logits
+    return merged
+
+
+def _sampled(data: Dataset, rng: np.random.Generator) -> Dataset:
+    """At most MAX_STUDENTS in the validation part."""
+    users = np.unique(data.part("validation").user_idx)
+    if len(users) <= MAX_STUDENTS:
+        return data
+    drawn = np.sort(rng.permutation(users)[:MAX_STUDENTS])
+    return replace(data, validation=data.validation.of_users(drawn))
+
+
+class _Validation:
+    """The held-out students' lists, ranked again after each epoch."""
+
+    AT_ONCE = 64  # lists
+
+    def __init__(self, stage: FirstStage, data: Dataset, config: TrainingConfig) -> None:
+        self._data = data
+        self._lists, base = shortlists.of_validation(stage, data)
+        batches = Lists(self._lists, torch.device(config.device))
+        rng = np.random.default_rng(config.seed)
+        rows = rng.permutation(len(batches))[: fusion.SAMPLE]
+        self._batch = batches.batch(rows, config.negative_samples, rng)
+        self._below = base - base.max() - 1e6  # the first stage's order, under any logit
+        full = self._lists.n_valid == self._lists.items.shape[1]
+        self._worst = np.where(full, self._lists.base[:, -1], -np.inf)
+
+    def __call__(self, network: Fusion) -> tuple[float, float]:
+        """NDCG@10, and the loss with one set of negatives."""
+        ndcg = first_stage.validation_ndcg(self._ranking(network), self._data)
+        with torch.inference_mode():
+            return ndcg, float(self._batch.loss(network))
+
+    def _ranking(self, network: Fusion) -> FloatArray:
+        lists, ranking = self._lists, self._below.copy()
+        for start in range(0, len(lists.fold), self.AT_ONCE):
+            part = slice(start, start + self.AT_ONCE)
+            items = lists.items[part]
+            product = lists.p[part, None] * lists.q[lists.fold[part, None], items]
+            logits = _logits(network, product, lists.signals[part], lists.base[part])
+            valid = np.arange(items.shape[1]) < lists.n_valid[part, None]
+            rows = np.nonzero(valid)[0] + start
+            ranking[rows, items[valid]] = logits[valid]
+        held_out = np.flatnonzero(lists.positive_base >= self._worst[lists.of_list])
+        row, item = lists.of_list[held_out], lists.item[held_out]
+        product = lists.p[row] * lists.q[lists.fold[row], item]
+        signals, base = lists.positive_signals[held_out], lists.positive_base[held_out]
+        ranking[row, item] = _logits(network, product, signals, base)
+        return ranking
