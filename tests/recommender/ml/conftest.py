@@ -43,7 +43,9 @@ def board(checkerboard: Interactions) -> Dataset:
 @pytest.fixture(scope="session")
 def quick() -> TrainingConfig:
     """Options under which the checkerboard is learnt in a moment."""
-    return TrainingConfig(epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003)
+    return TrainingConfig(
+        epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003, pretraining=False
+    )
 
 
 @pytest.fixture(scope="session")
