@@ -43,9 +43,7 @@ def board(checkerboard: Interactions) -> Dataset:
 @pytest.fixture(scope="session")
 def quick() -> TrainingConfig:
     """Options under which the checkerboard is learnt in a moment."""
-    return TrainingConfig(
-        epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003, pretraining=False
-    )
+    return TrainingConfig(epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003)
 
 
 @pytest.fixture(scope="session")
