@@ -22,7 +22,7 @@ from apps.recommender.ml.model import OnEpoch, OnStep
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
 
 # Chosen on validation; docs/recommandation.md has the figures.
-WEIGHT_DECAY = 0.15
+WEIGHT_DECAY = 0.15  # for batches of 256
 # Batches without a better NDCG@10 before stopping, and never fewer epochs than MIN_PATIENCE: an
 # epoch of a small log is a few batches, in which nothing can be learnt yet.
 PATIENCE = 1000
@@ -134,6 +134,14 @@ def first_rate(config: TrainingConfig, phase: str) -> float:
     return config.learning_rate * (FUSED_RATE if fused else 1)
 
 
+def weight_decay(config: TrainingConfig) -> float:
+    """AdamW's, which grows as √batch: so do its steps, as larger batches agree more often.
+
+    No step takes away more than half of a weight, whatever the options.
+    """
+    return min(WEIGHT_DECAY * math.sqrt(config.batch_size / 256), 0.5 / config.learning_rate)
+
+
 def _shares(names: tuple[str, ...], epochs: int, done: Plan) -> Iterator[tuple[str, int]]:
     """Each phase and the epochs it may take: an even share of what those before left."""
     for number, name in enumerate(names):
@@ -227,7 +235,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=first_rate(self._config, phase),
-            weight_decay=WEIGHT_DECAY,
+            weight_decay=weight_decay(self._config),
             fused=True,
         )
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from apps.recommender.ml import trainer
+from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.baselines import Popularity
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, Interactions, split_by_date, whole
@@ -191,6 +192,41 @@ def test_the_phases_together_keep_to_the_epochs_asked_for(
     assert result.history[-1]["phase"] == "neumf"
 
 
+def test_a_larger_batch_decays_more_but_never_more_than_half_of_a_weight() -> None:
+    def decay(batch_size: int, learning_rate: float = 0.001) -> float:
+        return trainer.weight_decay(
+            TrainingConfig(batch_size=batch_size, learning_rate=learning_rate)
+        )
+
+    assert decay(256) == trainer.WEIGHT_DECAY
+    assert decay(4096) == 4 * trainer.WEIGHT_DECAY
+    assert decay(2**24, learning_rate=1) == 0.5
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("batch_size", "dim", "rate"),
+    [(16, 8, 0.1), (65_536, 256, 0.1), (16, 256, 0.1), (65_536, 8, 1e-5), (16, 8, 1)],
+)
+def test_no_option_makes_training_fail(
+    board: Dataset, architecture: str, batch_size: int, dim: int, rate: float
+) -> None:
+    config = TrainingConfig(
+        architecture=architecture,
+        epochs=4,
+        batch_size=batch_size,
+        embedding_dim=dim,
+        learning_rate=rate,
+        pretraining=True,
+    )
+    assert 0 <= ndcg(fit(board, config).model, board) <= 1
+
+
+def test_training_on_costs_nothing(board: Dataset, quick: TrainingConfig) -> None:
+    enough, four_times = (fit(board, replace(quick, epochs=n)) for n in (30, 120))
+    assert ndcg(four_times.model, board) >= ndcg(enough.model, board)
+
+
 def test_an_architecture_of_one_part_has_nothing_to_pretrain(
     board: Dataset, quick: TrainingConfig
 ) -> None:
@@ -210,7 +246,7 @@ def test_what_a_callback_raises_ends_the_training(board: Dataset, quick: Trainin
 def test_a_loss_that_is_no_number_ends_in_a_clear_sentence(
     board: Dataset, quick: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "WEIGHT_DECAY", 1e30)
+    monkeypatch.setattr(trainer, "weight_decay", lambda config: 1e30)
     with pytest.raises(TrainingDiverged, match="--learning-rate"):
         fit(board, quick)
 
