@@ -157,16 +157,18 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
     return format_html(
         '<details style="margin-top:.5rem;position:relative">'
         '<summary style="display:list-item;cursor:pointer">Les mêmes chiffres en tableau</summary>'
-        '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>perte (entraînement)</th>'
+        '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>phase</th>'
+        "<th>perte (entraînement)</th>"
         "<th>perte (validation)</th><th>NDCG@10</th><th>taux d'apprentissage</th>"
         "<th>secondes</th></tr></thead><tbody>{}</tbody></table></details>",
         format_html_join(
             "",
             '<tr style="text-align:right"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>'
-            "<td>{}</td></tr>",
+            "<td>{}</td><td>{}</td></tr>",
             (
                 (
                     e["epoch"],
+                    e.get("phase", ""),  # runs of before the phases have none
                     f"{e['loss_entrainement']:.4f}",
                     f"{e['loss_validation']:.4f}",
                     f"{e['ndcg_validation']:.4f}",
