@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,7 @@ def run(options: argparse.Namespace) -> dict[str, list[Row]]:
 
 def model_options(given: list[str]) -> dict[str, dict[str, Any]]:
     """`neumf.batch_size=4096` -> {"neumf": {"batch_size": 4096}}; raises ValueError."""
-    defaults = {field.name: field.default for field in fields(TrainingConfig)}
+    defaults = asdict(TrainingConfig())
     read: dict[str, dict[str, Any]] = {}
     for text in given:
         place, _, value = text.partition("=")
