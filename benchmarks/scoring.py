@@ -1,7 +1,7 @@
 """How long does one student's top 10 take, and how much memory, as the catalogue grows?
 
-    python -m benchmarks.scoring                          a bank of `generate_data`
-    python -m benchmarks.scoring --data ml-100k.inter     the training part of a real log
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.scoring   a bank of `generate_data`
+    … --data ml-100k.inter                                the training part of a real log
 
 NeuMF (D = 64) is trained for a few epochs, then its catalogue becomes 150 to 1,000,000 items: rows
 of trained items drawn again, with a noise of a tenth of the standard deviation of each column, so
@@ -39,7 +39,7 @@ from benchmarks.quality import NOTHING, holdout
 
 K = 10
 SIZES = (150, 10_000, 100_000, 1_000_000)
-CANDIDATES = (100, 300, 1000, 3000, 10_000, 30_000)
+CANDIDATES = (100, 300, 1000, 3000, 5000, 10_000, 30_000)
 WANTED_RECALL = 0.995
 CHOOSERS, MEASURED = 40, 200  # students
 NOISE = 0.1
