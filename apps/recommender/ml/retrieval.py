@@ -11,7 +11,7 @@ from torch import Tensor
 from apps.recommender.ml.data_loader import FloatArray, IntArray
 from apps.recommender.ml.ncf_model import NCF
 
-WIDTH = 32  # R; 16 lose three in a hundred of the ten best where 32 lose none (docs/adr/0109)
+WIDTH = 32  # R; 16 lose one in twenty of the ten best where 32 lose none (docs/adr/0109)
 _PROBES, _USERS = 4096, 256
 _RIDGE = 1e-4  # of the mean variance of a feature
 _SAMPLED = 64  # one score in so many gives the threshold
