@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +175,9 @@ class Row:
     trials: int
 
 
-def measure(name: str, task: Task, seed: int, bar: "tqdm[Any]") -> Row:
+def measure(name: str, task: Task, config: TrainingConfig, bar: "tqdm[Any]") -> Row:
     """Choose on a part of training, learn from all of it, look at the test once."""
-    model = registry.build(name, TrainingConfig(seed=seed))
+    model, seed = registry.build(name, config), config.seed
     bar.set_description(f"{MODELS.get(name, name)}, graine {seed}")
     started = time.perf_counter()
     tuning = task.with_validation(np.random.default_rng(seed))
@@ -240,8 +240,24 @@ def run(options: argparse.Namespace) -> dict[str, list[Row]]:
             else:
                 task = leave_one_out(options.data, options.dataset)
             for name in options.models:
-                rows[name].append(measure(name, task, seed, bar))
+                config = TrainingConfig(seed=seed, **options.option.get(name, {}))
+                rows[name].append(measure(name, task, config, bar))
     return rows
+
+
+def model_options(given: list[str]) -> dict[str, dict[str, Any]]:
+    """`neumf.batch_size=4096` -> {"neumf": {"batch_size": 4096}}; raises ValueError."""
+    defaults = asdict(TrainingConfig())
+    read: dict[str, dict[str, Any]] = {}
+    for text in given:
+        place, _, value = text.partition("=")
+        name, _, option = place.partition(".")
+        if name not in registry.MODELS or option not in defaults:
+            raise ValueError(f"{text} : donnez MODÈLE.OPTION=VALEUR, d'un modèle et d'une option.")
+        default = defaults[option]
+        is_flag = isinstance(default, bool)
+        read.setdefault(name, {})[option] = value == "true" if is_flag else type(default)(value)
+    return read
 
 
 def options_of(argv: list[str] | None) -> argparse.Namespace:
@@ -263,7 +279,18 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="sans notes ni métadonnées, ce que font déjà tous les modèles d'aujourd'hui",
     )
+    parser.add_argument(
+        "--option",
+        nargs="+",
+        default=[],
+        metavar="MODÈLE.OPTION=VALEUR",
+        help="options de train_model pour un modèle : neumf.batch_size=4096 neumf.pretraining=true",
+    )
     options = parser.parse_args(argv)
+    try:
+        options.option = model_options(options.option)
+    except ValueError as error:
+        parser.error(str(error))
     if options.protocol == "leave-one-out" and not options.dataset:
         parser.error("--protocol leave-one-out demande --dataset NOM")
     return options
@@ -281,6 +308,7 @@ def main(argv: list[str] | None = None) -> None:
         "dataset": options.dataset or options.data.stem,
         "seeds": options.seeds,
         "ids_only": True,
+        "options": options.option,
         "default": DEFAULT,
         "models": summary(rows, labels[0]),
         "intervals": intervals(rows, labels[0]),

@@ -34,28 +34,29 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -
     if not history:
         return SafeString("Aucune epoch terminée.")
     panels = (
-        _panel("Perte (entropie croisée binaire)", LOSSES, history, best_epoch),
-        _panel("NDCG@10", QUALITY, history, best_epoch),
+        panel("Perte (entropie croisée binaire)", LOSSES, history, best_epoch),
+        panel("NDCG@10", QUALITY, history, best_epoch),
     )
     return format_html(
         '<div style="display:flex;flex-wrap:wrap;gap:1rem">{}{}</div>{}', *panels, _table(history)
     )
 
 
-def _panel(
+def panel(
     title: str,
     curves: Sequence[Curve],
     history: Sequence[dict[str, Any]],
     best_epoch: int | None,
 ) -> SafeString:
+    """One picture, that a page may hold and a file too; an entry of `history` per epoch."""
     epochs = [int(entry["epoch"]) for entry in history]
     values = [float(entry[curve.key]) for curve in curves for entry in history]
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
     scale = _Scale(epochs[0], epochs[-1], max(0.0, low - margin), high + margin)
     return format_html(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" style="flex:1 1 20rem;max-width:32rem;'
-        'font:11px sans-serif" fill="currentColor">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" role="img" aria-label="{}" '
+        'style="flex:1 1 20rem;max-width:32rem;font:11px sans-serif" fill="currentColor">'
         '<text x="{}" y="16" font-size="13" font-weight="600">{}</text>{}{}{}{}</svg>',
         WIDTH,
         HEIGHT,
@@ -156,16 +157,18 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
     return format_html(
         '<details style="margin-top:.5rem;position:relative">'
         '<summary style="display:list-item;cursor:pointer">Les mêmes chiffres en tableau</summary>'
-        '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>perte (entraînement)</th>'
+        '<table style="margin-top:.5rem"><thead><tr><th>epoch</th><th>phase</th>'
+        "<th>perte (entraînement)</th>"
         "<th>perte (validation)</th><th>NDCG@10</th><th>taux d'apprentissage</th>"
         "<th>secondes</th></tr></thead><tbody>{}</tbody></table></details>",
         format_html_join(
             "",
             '<tr style="text-align:right"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>'
-            "<td>{}</td></tr>",
+            "<td>{}</td><td>{}</td></tr>",
             (
                 (
                     e["epoch"],
+                    e.get("phase", ""),  # runs of before the phases have none
                     f"{e['loss_entrainement']:.4f}",
                     f"{e['loss_validation']:.4f}",
                     f"{e['ndcg_validation']:.4f}",

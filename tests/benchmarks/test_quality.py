@@ -141,3 +141,17 @@ def test_leave_one_out_prints_raw_and_seen_masked(
 def test_leave_one_out_without_a_name_is_a_usage_error(given: Path) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--protocol=leave-one-out", f"--data={given}"])
+
+
+def test_a_model_may_be_given_options(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["gmf.batch_size=64", "gmf.epochs=2", "gmf.learning_rate=0.01", "gmf.pretraining=true"]
+    main(["--protocol=holdout", f"--data={log}", "--models", "gmf", "--option", *chosen])
+    assert json.loads(capsys.readouterr().out)["options"] == {
+        "gmf": {"batch_size": 64, "epochs": 2, "learning_rate": 0.01, "pretraining": True}
+    }
+
+
+@pytest.mark.parametrize("option", ["gmf.epochs=many", "gmf.depth=3", "bert.epochs=3", "epochs=3"])
+def test_an_option_that_does_not_exist_is_a_usage_error(log: Path, option: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--protocol=holdout", f"--data={log}", "--option", option])

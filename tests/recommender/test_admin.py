@@ -72,3 +72,4 @@ def test_a_run_of_one_epoch_is_drawn(db):
         "secondes": 0.1,
     }
     assert training_curves([entry], 1).count("<circle") == 3
+    assert "<td>mlp</td>" in training_curves([{**entry, "phase": "mlp"}], 1)

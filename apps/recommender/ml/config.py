@@ -47,6 +47,7 @@ class TrainingConfig:
     device: str = "cpu"
     negative_samples: int = 4
     seed: int = SEED
+    pretraining: bool = False
 
     def __post_init__(self) -> None:
         require_known(self.architecture)

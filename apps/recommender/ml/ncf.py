@@ -26,6 +26,7 @@ class Ncf(Model):
         self.config = config
         self.history: list[dict[str, Any]] = []  # an entry per epoch
         self.best_epoch = 0
+        self._plan = trainer.whole_plan(config)
 
     def fit(
         self,
@@ -42,9 +43,9 @@ class Ncf(Model):
         if len(data.validation):
             found = trainer.fit(data, self.config, rng=rng, on_epoch=on_epoch, on_step=on_step)
             self.network, self.history = found.model, found.history
-            self.best_epoch = found.best_epoch
+            self.best_epoch, self._plan = found.best_epoch, found.plan
         else:
-            self.network = trainer.refit(data, self.config, self._plan(), rng=rng, on_step=on_step)
+            self.network = trainer.refit(data, self.config, self._plan, rng=rng, on_step=on_step)
         self._scorer = NCFScorer(self.network)
 
     def scores(
@@ -56,7 +57,3 @@ class Ncf(Model):
     ) -> FloatArray:
         """Logits, float32[n_items], whatever the history; raises UnknownUser without a row."""
         return self._scorer.scores(history_items, history_weights, user_idx)
-
-    def _plan(self) -> list[dict[str, Any]]:
-        constant = [{"learning_rate": self.config.learning_rate}] * self.config.epochs
-        return self.history[: self.best_epoch] or constant

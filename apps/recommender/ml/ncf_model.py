@@ -6,9 +6,11 @@ Shapes: B users or pairs, N items of the catalogue, D embedding_dim, H a branch'
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import ModelConfig
@@ -17,7 +19,7 @@ from apps.recommender.ml.errors import UnknownUser
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.model import NO_TRAITS
 
-_CELLS_AT_ONCE = 2**21  # of B·N·D when scoring a catalogue: 8 MB, about what a cache holds
+_CELLS_AT_ONCE = 2**17  # of B·N·D when scoring a catalogue: 512 KB, which a core's own cache holds
 
 
 class Branch(nn.Module):
@@ -70,24 +72,34 @@ class MLPBranch(Branch):
         d = config.embedding_dim
         sizes = [max(1, d // 2**halvings) for halvings in range(3)]
         self.first = nn.Linear(2 * d, sizes[0])
-        self.rest = nn.Sequential(nn.ReLU())
+        self.rest = nn.Sequential(nn.ReLU(inplace=True))
         for size_in, size_out in pairwise(sizes):
-            self.rest.extend([nn.Linear(size_in, size_out), nn.ReLU()])
+            self.rest.extend([nn.Linear(size_in, size_out), nn.ReLU(inplace=True)])
         self.width = sizes[-1]
 
     def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
-        pair = torch.cat([self.users(user_idx), self.items(item_idx)], dim=-1)  # [B, 2D]
-        features: Tensor = self.rest(self.first(pair))
+        if len(user_idx) > len(self.users.weight) + len(self.items.weight):
+            # More pairs than rows: once per row is less work than once per pair.
+            users, items = self.user_half(self.users.weight), self.item_half()
+            hidden = embedding(user_idx, users) + embedding(item_idx, items)  # [B, D]
+        else:
+            pair = torch.cat([self.users(user_idx), self.items(item_idx)], dim=-1)  # [B, 2D]
+            hidden = self.first(pair)
+        features: Tensor = self.rest(hidden)
         return features
 
+    def user_half(self, rows: Tensor) -> Tensor:
+        """W_u·p_u + b of embeddings [B, D]: the first layer is linear, W·[p; q] = W_u·p + W_i·q."""
+        weight, _ = self.first.weight.chunk(2, dim=1)
+        return rows @ weight.T + self.first.bias
+
     def item_half(self) -> Tensor:
-        """W_i·q_i: the first layer is linear, W·[p; q] = W_u·p + W_i·q."""
+        """W_i·q_i, the other half of the first layer."""
         _, weight = self.first.weight.chunk(2, dim=1)
         return self.items.weight @ weight.T
 
     def score_all(self, user_idx: Tensor, item_half: Tensor, head: Tensor) -> Tensor:
-        weight, _ = self.first.weight.chunk(2, dim=1)
-        user_half = self.users(user_idx) @ weight.T + self.first.bias  # [B, D]
+        user_half = self.user_half(self.users(user_idx))  # [B, D]
         rows = max(1, _CELLS_AT_ONCE // user_half.numel())
         chunks = [
             self.rest(user_half[:, None] + items) @ head  # [B, rows, D] -> [B, rows]
@@ -114,11 +126,29 @@ class NCF(nn.Module):
         self.head = nn.Linear(sum(branch.width for branch in self.branches), 1)
         self._initialise(torch.Generator().manual_seed(seed))
 
+    @classmethod
+    def fused(cls, config: ModelConfig, parts: "Sequence[NCF]") -> Self:
+        """The architecture whose branches are those of `parts`, trained one by one, in order.
+
+        Its logit is the mean of theirs: h = [α·h_gmf ; (1 - α)·h_mlp] with α = 1/2, and so for the
+        bias (He et al. 2017, 3.4.1).
+        """
+        model = cls(config)
+        share = 1 / len(parts)
+        with torch.no_grad():
+            for branch, part in zip(model.branches, parts, strict=True):
+                branch.load_state_dict(part.branches[0].state_dict())
+            model.head.weight.copy_(torch.cat([part.head.weight * share for part in parts], dim=1))
+            model.head.bias.copy_(torch.stack([part.head.bias for part in parts]).mean(dim=0))
+        return model.to(parts[0].head.weight.device)
+
     def forward(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
         """user_idx [B], item_idx [B] -> logits [B]; their sigmoid is a probability."""
-        features = [branch(user_idx, item_idx) for branch in self.branches]
-        logits: Tensor = self.head(torch.cat(features, dim=-1)).squeeze(-1)
-        return logits
+        parts = [
+            branch(user_idx, item_idx) @ head
+            for branch, head in zip(self.branches, self._heads(), strict=True)
+        ]
+        return torch.stack(parts).sum(dim=0) + self.head.bias
 
     def item_halves(self) -> list[Tensor]:
         """What `score_all` needs of the items, [N, D] per branch; worth keeping when serving."""
@@ -127,12 +157,16 @@ class NCF(nn.Module):
     def score_all(self, user_idx: Tensor, item_halves: list[Tensor] | None = None) -> Tensor:
         """user_idx [B] -> logits of every item [B, N], equal to `forward` on each pair."""
         halves = item_halves or self.item_halves()
-        heads = torch.split(self.head.weight[0], [branch.width for branch in self.branches])
         parts = [
             branch.score_all(user_idx, half, head)
-            for branch, half, head in zip(self.branches, halves, heads, strict=True)
+            for branch, half, head in zip(self.branches, halves, self._heads(), strict=True)
         ]
         return torch.stack(parts).sum(dim=0) + self.head.bias
+
+    def _heads(self) -> tuple[Tensor, ...]:
+        """The weights [H] that each branch has in the head."""
+        widths = [branch.width for branch in self.branches]
+        return torch.split(self.head.weight[0], widths)
 
     def _initialise(self, generator: torch.Generator) -> None:
         for module in self.modules():

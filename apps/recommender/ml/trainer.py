@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, NegativeSampler, Pairs
 from apps.recommender.ml.errors import DeviceUnavailable, TrainingDiverged
@@ -19,24 +22,34 @@ from apps.recommender.ml.model import OnEpoch, OnStep
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
 
 # Chosen on validation; docs/recommandation.md has the figures.
-WEIGHT_DECAY = 0.15
+WEIGHT_DECAY = 0.15  # for batches of 256
 # Batches without a better NDCG@10 before stopping, and never fewer epochs than MIN_PATIENCE: an
 # epoch of a small log is a few batches, in which nothing can be learnt yet.
 PATIENCE = 1000
 MIN_PATIENCE = 5
 # The learning rate is halved after this share of the patience.
 PLATEAU = 0.3
+# Of the learning rate, what is left to parts that are trained already and are only fused.
+FUSED_RATE = 0.1
 
 Rows = tuple[Tensor, Tensor, Tensor]  # user_idx, item_idx, label
 
 
+Plan = list[dict[str, Any]]  # an epoch each: its `phase` and its `learning_rate`
+
+
 @dataclass(frozen=True)
 class FitResult:
-    """The model at its best epoch (from 1), and a JSON-ready entry per epoch run."""
+    """The model at its best epoch, and a JSON-ready entry per epoch run.
+
+    Epochs are counted from 1 through all phases; `best_epoch` is one of the last phase. plan: the
+    entries up to the best of each phase, which `refit` replays.
+    """
 
     model: NCF
     history: list[dict[str, Any]]
     best_epoch: int
+    plan: Plan
 
 
 def require_device(name: str) -> torch.device:
@@ -58,68 +71,133 @@ def fit(
 ) -> FitResult:
     """Train on the training part until NDCG@10 on validation stops rising; keep the best epoch.
 
+    With `config.pretraining`, an architecture of several parts trains each alone first, then
+    their fusion (He et al. 2017, 3.4.1); a phase that stops early leaves its epochs to the next.
     `on_epoch(entry)` comes after each epoch, `on_step(done, total)` after each batch; what they
     raise ends the training. `rng` draws the order and the negatives, a new one of `config.seed`
     where none is given. Same seeds, same weights on CPU. Raises DeviceUnavailable and
     TrainingDiverged.
     """
     run = _Run(dataset, config, rng, config.epochs, on_step)
-    held_out = _held_out_rows(dataset, config.seed, run.device)
-    plateau = ReduceLROnPlateau(
-        run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
-    )
+    judge = _Judge(dataset, _held_out_rows(dataset, config.seed, run.device), on_epoch)
     history: list[dict[str, Any]] = []
-    best_epoch, best_weights = 0, {}
-    while len(history) < config.epochs and len(history) - best_epoch < run.patience:
-        entry = _epoch(run, held_out, dataset, len(history) + 1)
-        history.append(entry)
-        plateau.step(entry["ndcg_validation"])
-        if not best_epoch or entry["ndcg_validation"] > history[best_epoch - 1]["ndcg_validation"]:
-            best_epoch, best_weights = entry["epoch"], _copy_of(run.model)
-        if on_epoch:
-            on_epoch(entry)
-    run.model.load_state_dict(best_weights)
-    return FitResult(run.model, history, best_epoch)
+    plan: Plan = []
+    best_epoch = 0
+    for phase, most in _shares(phases(config), config.epochs, history):
+        run.start(phase)
+        n_before, best_epoch = len(history), _rise(run, judge, history, most)
+        plan += history[n_before:best_epoch]
+    return FitResult(run.model, history, best_epoch, plan)
 
 
 def refit(
     dataset: Dataset,
     config: TrainingConfig,
-    history: list[dict[str, Any]],
+    plan: Plan,
     *,
     rng: np.random.Generator | None = None,
     on_step: OnStep | None = None,
 ) -> NCF:
-    """Train on `whole(…)` for as many epochs as `history` has, replaying its learning rates.
+    """Train on `whole(…)` by the plan of a `fit`: its phases, their epochs and learning rates.
 
     This is the model that serves: it has seen the latest interactions. The metrics belong to the
-    `fit` whose history, cut at its best epoch, is given. Raises as `fit` does.
+    `fit` whose plan is given. Raises as `fit` does.
     """
-    run = _Run(dataset, config, rng, len(history), on_step)
-    for entry in history:
-        run.set_learning_rate(entry["learning_rate"])
-        run.epoch()
+    run = _Run(dataset, config, rng, len(plan), on_step)
+    for phase, entries in groupby(plan, key=itemgetter("phase")):
+        run.start(phase)
+        for entry in entries:
+            run.set_learning_rate(entry["learning_rate"])
+            run.epoch()
     return run.model
 
 
-def _epoch(run: "_Run", held_out: Rows, dataset: Dataset, number: int) -> dict[str, Any]:
-    started = time.perf_counter()
-    learning_rate = run.learning_rate
-    train_loss = run.epoch()
-    scores = student_scores(NCFScorer(run.model), dataset)
-    evaluation = evaluate(scores, dataset, part="validation")
-    return {
-        "epoch": number,
-        "loss_entrainement": train_loss,
-        "loss_validation": run.loss_of(held_out),
-        "ndcg_validation": evaluation.metrics["ndcg_at_10"],
-        "learning_rate": learning_rate,
-        "secondes": round(time.perf_counter() - started, 3),
-    }
+def whole_plan(config: TrainingConfig) -> Plan:
+    """All of `config.epochs` at the starting rates, for who has no validation to stop by."""
+    plan: Plan = []
+    for phase, most in _shares(phases(config), config.epochs, plan):
+        plan += [{"phase": phase, "learning_rate": first_rate(config, phase)}] * most
+    return plan
+
+
+def phases(config: TrainingConfig) -> tuple[str, ...]:
+    """The architectures trained in turn; too few epochs for all of them go to the last alone."""
+    parts = ARCHITECTURES[config.architecture]
+    if config.pretraining and 1 < len(parts) < config.epochs:
+        return (*parts, config.architecture)
+    return (config.architecture,)
+
+
+def first_rate(config: TrainingConfig, phase: str) -> float:
+    """The learning rate with which a phase begins."""
+    fused = len(phases(config)) > 1 and phase == config.architecture
+    return config.learning_rate * (FUSED_RATE if fused else 1)
+
+
+def weight_decay(config: TrainingConfig) -> float:
+    """AdamW's, which grows as √batch: so do its steps, as larger batches agree more often.
+
+    No step takes away more than half of a weight, whatever the options.
+    """
+    return min(WEIGHT_DECAY * math.sqrt(config.batch_size / 256), 0.5 / config.learning_rate)
+
+
+def _shares(names: tuple[str, ...], epochs: int, done: Plan) -> Iterator[tuple[str, int]]:
+    """Each phase and the epochs it may take: an even share of what those before left."""
+    for number, name in enumerate(names):
+        yield name, (epochs - len(done)) // (len(names) - number)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Measures a model in training on the validation part, and tells."""
+
+    dataset: Dataset
+    held_out: Rows
+    on_epoch: OnEpoch | None
+
+    def epoch(self, run: "_Run", number: int) -> dict[str, Any]:
+        started = time.perf_counter()
+        learning_rate = run.learning_rate
+        train_loss = run.epoch()
+        scores = student_scores(NCFScorer(run.model), self.dataset)
+        evaluation = evaluate(scores, self.dataset, part="validation")
+        entry = {
+            "epoch": number,
+            "phase": run.phase,
+            "loss_entrainement": train_loss,
+            "loss_validation": run.loss_of(self.held_out),
+            "ndcg_validation": evaluation.metrics["ndcg_at_10"],
+            "learning_rate": learning_rate,
+            "secondes": round(time.perf_counter() - started, 3),
+        }
+        if self.on_epoch:
+            self.on_epoch(entry)
+        return entry
+
+
+def _rise(run: "_Run", judge: _Judge, history: list[dict[str, Any]], most: int) -> int:
+    """One phase, appended to `history`; its best epoch, whose weights are put back."""
+    plateau = ReduceLROnPlateau(
+        run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
+    )
+    first, best, best_weights = len(history) + 1, 0, {}
+    while len(history) + 1 < first + most and len(history) - max(best, first - 1) < run.patience:
+        entry = judge.epoch(run, len(history) + 1)
+        history.append(entry)
+        plateau.step(entry["ndcg_validation"])
+        if not best or entry["ndcg_validation"] > history[best - 1]["ndcg_validation"]:
+            best, best_weights = entry["epoch"], _copy_of(run.model)
+    run.model.load_state_dict(best_weights)
+    return best
 
 
 class _Run:
-    """A model in training: its optimizer, its rows, its random numbers."""
+    """Models in training, phase after phase: the optimizer, the rows, the random numbers."""
+
+    phase: str
+    model: NCF
+    optimizer: torch.optim.Optimizer
 
     def __init__(
         self,
@@ -131,19 +209,34 @@ class _Run:
     ) -> None:
         self.device = require_device(config.device)
         self._pairs, self._config, self._on_step = dataset.train, config, on_step
-        self._sampler = NegativeSampler(dataset.train, dataset.n_users, dataset.n_items)
-        self._rng = rng or np.random.default_rng(config.seed)
-        sizes = ModelConfig(
+        self._sizes = ModelConfig(
             config.architecture, dataset.n_users, dataset.n_items, config.embedding_dim
         )
-        self.model = NCF(sizes, seed=config.seed).to(self.device)
+        self._sampler = NegativeSampler(dataset.train, dataset.n_users, dataset.n_items)
+        # Each phase has its own: how long one lasts does not change what the next one draws.
+        rng = rng or np.random.default_rng(config.seed)
+        self._rngs = dict(zip(phases(config), rng.spawn(len(phases(config))), strict=True))
+        self._trained: list[NCF] = []
         self._loss = nn.BCEWithLogitsLoss()
         rows = len(dataset.train) * (1 + config.negative_samples)
         steps = math.ceil(rows / config.batch_size)
         self.patience = max(MIN_PATIENCE, math.ceil(PATIENCE / steps))
         self._done, self._total = 0, steps * epochs
+
+    def start(self, phase: str) -> None:
+        """Turn to a phase: weights that are drawn or, after its parts, fused; a new optimizer."""
+        sizes = replace(self._sizes, architecture=phase)
+        if phase == self._config.architecture and self._trained:
+            self.model = NCF.fused(sizes, self._trained)
+        else:
+            self.model = NCF(sizes, seed=self._config.seed).to(self.device)
+            self._trained.append(self.model)
+        self.phase, self._rng = phase, self._rngs[phase]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+            self.model.parameters(),
+            lr=first_rate(self._config, phase),
+            weight_decay=weight_decay(self._config),
+            fused=True,
         )
 
     @property
@@ -179,7 +272,8 @@ class _Run:
         rows = _rows(self._pairs, negatives, self.device)
         order = torch.from_numpy(self._rng.permutation(len(rows[0]))).to(self.device)
         for batch in torch.split(order, self._config.batch_size):
-            yield rows[0][batch], rows[1][batch], rows[2][batch]
+            users, items, labels = (column.index_select(0, batch) for column in rows)
+            yield users, items, labels
 
     def _tell(self) -> None:
         self._done += 1

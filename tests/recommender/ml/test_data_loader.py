@@ -190,6 +190,18 @@ def test_free_items_are_drawn_evenly() -> None:
     assert counts[[1, 2, 6, 7, 8, 10, 11]] == pytest.approx(10_000, rel=0.05)
 
 
+def test_the_negatives_are_the_same_where_the_free_items_are_too_many_to_list(
+    board: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn() -> list[int]:
+        sampler = NegativeSampler(board.train, board.n_users, board.n_items)
+        return sampler.sample(board.train.user_idx, 4, np.random.default_rng(7)).item_idx.tolist()
+
+    listed = drawn()
+    monkeypatch.setattr("apps.recommender.ml.data_loader._FREE_CELLS", 0)
+    assert drawn() == listed
+
+
 def test_a_user_who_likes_everything_gets_no_negative() -> None:
     everything = Pairs(np.zeros(4, np.int64), np.arange(4))
     all_but_one = Pairs(np.ones(3, np.int64), np.array([0, 1, 3]))

@@ -95,6 +95,25 @@ def test_scoring_the_catalogue_equals_scoring_each_pair(
 
 
 @every_architecture
+def test_many_pairs_and_few_have_the_same_logits(architecture: str) -> None:
+    model = NCF(ModelConfig(architecture, 5, 7, 8), seed=2)
+    users, items = torch.arange(35) // 7, torch.arange(35) % 7
+    one_by_one = torch.cat([model(users[[row]], items[[row]]) for row in range(35)])
+    torch.testing.assert_close(model(users, items), one_by_one)
+
+
+def test_fusing_two_trained_parts_gives_the_mean_of_their_logits() -> None:
+    parts = [NCF(ModelConfig(name, 5, 7, 8), seed=2) for name in ARCHITECTURES["neumf"]]
+    for number, part in enumerate(parts):
+        for parameter in part.parameters():
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
+    users, items = torch.arange(35) // 7, torch.arange(35) % 7
+    fused = NCF.fused(ModelConfig("neumf", 5, 7, 8), parts)
+    mean = (parts[0](users, items) + parts[1](users, items)) / 2
+    torch.testing.assert_close(fused(users, items), mean)
+
+
+@every_architecture
 def test_one_seed_gives_one_set_of_weights(architecture: str) -> None:
     config = ModelConfig(architecture, 4, 6, 8)
     first, same, other = (NCF(config, seed=seed).state_dict() for seed in (1, 1, 2))

@@ -1,13 +1,14 @@
 import json
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from apps.recommender.ml import trainer
+from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.baselines import Popularity
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, Interactions, split_by_date, whole
@@ -41,7 +42,7 @@ def test_the_defaults_beat_popularity_on_the_demonstration_bank() -> None:
     users, items = np.divmod(pairs, 1000)
     log = Interactions(users, items, np.ones(len(pairs), np.float32), events.timestamps[first])
     dataset = split_by_date(log)
-    popularity, model = Popularity(), Ncf(TrainingConfig(epochs=12))  # a dozen are enough
+    popularity, model = Popularity(), Ncf(TrainingConfig())
     for one in (popularity, model):
         one.fit(dataset, np.random.default_rng(42))
     popular, ours = evaluate_model(popularity, dataset), evaluate_model(model, dataset)
@@ -93,14 +94,15 @@ def test_the_learning_rate_is_halved_on_a_plateau_of_validation(fitted: FitResul
 def test_refitting_on_the_same_part_ends_at_the_same_weights(
     fitted: FitResult, board: Dataset, quick: TrainingConfig
 ) -> None:
-    again = refit(board, quick, fitted.history[: fitted.best_epoch])
+    assert fitted.plan == fitted.history[: fitted.best_epoch]
+    again = refit(board, quick, fitted.plan)
     assert same_weights(again, fitted.model)
 
 
 def test_refitting_on_everything_learns_the_held_out_pairs(
     fitted: FitResult, checkerboard: Interactions, board: Dataset, quick: TrainingConfig
 ) -> None:
-    final = refit(whole(checkerboard), quick, fitted.history[: fitted.best_epoch])
+    final = refit(whole(checkerboard), quick, fitted.plan)
     users, items = (torch.from_numpy(array) for array in vars(board.test).values())
     with torch.inference_mode():
         assert final(users, items).mean() > fitted.model(users, items).mean()
@@ -113,6 +115,7 @@ def test_each_epoch_is_told_once_in_plain_values(board: Dataset, quick: Training
     assert [entry["epoch"] for entry in told] == [1, 2, 3]
     assert set(told[0]) == {
         "epoch",
+        "phase",
         "loss_entrainement",
         "loss_validation",
         "ndcg_validation",
@@ -131,10 +134,105 @@ def test_each_batch_is_told_with_the_number_of_all(board: Dataset, quick: Traini
     refit(
         board,
         config,
-        [{"learning_rate": 0.01}],
+        [{"phase": "neumf", "learning_rate": 0.01}],
         on_step=lambda done, total: steps.append((done, total)),
     )
     assert steps == [(done, 4) for done in range(1, 5)]
+
+
+@pytest.fixture(scope="module")
+def pretrained(board: Dataset, quick: TrainingConfig) -> FitResult:
+    """GMF, then MLP, then both as NeuMF."""
+    return fit(board, replace(quick, epochs=120, pretraining=True))
+
+
+def test_the_parts_of_neumf_are_trained_first_in_phases_of_their_own(pretrained: FitResult) -> None:
+    assert [name for name, _ in groupby(e["phase"] for e in pretrained.history)] == [
+        "gmf",
+        "mlp",
+        "neumf",
+    ]
+    epochs = [entry["epoch"] for entry in pretrained.history]
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert pretrained.history[pretrained.best_epoch - 1]["phase"] == "neumf"
+
+
+def test_pretraining_ends_with_one_architecture_whatever_it_began_with(
+    pretrained: FitResult, board: Dataset
+) -> None:
+    assert pretrained.model.config.architecture == "neumf"
+    best = pretrained.history[pretrained.best_epoch - 1]["ndcg_validation"]
+    assert ndcg(pretrained.model, board) == best
+
+
+def test_refitting_replays_every_phase_up_to_its_best(
+    pretrained: FitResult, board: Dataset, quick: TrainingConfig
+) -> None:
+    config = replace(quick, epochs=120, pretraining=True)
+    assert len(pretrained.plan) < len(pretrained.history), "no phase went past its best"
+    assert same_weights(refit(board, config, pretrained.plan), pretrained.model)
+
+
+def test_the_fusion_goes_on_more_slowly_than_its_parts(
+    pretrained: FitResult, quick: TrainingConfig
+) -> None:
+    first = {entry["phase"]: entry["learning_rate"] for entry in reversed(pretrained.history)}
+    assert first["gmf"] == first["mlp"] == quick.learning_rate > first["neumf"]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7])
+def test_the_phases_together_keep_to_the_epochs_asked_for(
+    board: Dataset, quick: TrainingConfig, epochs: int
+) -> None:
+    config = replace(quick, epochs=epochs, pretraining=True)
+    steps: list[tuple[int, int]] = []
+    result = fit(board, config, on_step=lambda done, total: steps.append((done, total)))
+    assert len(result.history) == len(trainer.whole_plan(config)) == epochs
+    assert steps[-1][0] == steps[-1][1]
+    assert result.history[-1]["phase"] == "neumf"
+
+
+def test_a_larger_batch_decays_more_but_never_more_than_half_of_a_weight() -> None:
+    def decay(batch_size: int, learning_rate: float = 0.001) -> float:
+        return trainer.weight_decay(
+            TrainingConfig(batch_size=batch_size, learning_rate=learning_rate)
+        )
+
+    assert decay(256) == trainer.WEIGHT_DECAY
+    assert decay(4096) == 4 * trainer.WEIGHT_DECAY
+    assert decay(2**24, learning_rate=1) == 0.5
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("batch_size", "dim", "rate"),
+    [(16, 8, 0.1), (65_536, 256, 0.1), (16, 256, 0.1), (65_536, 8, 1e-5), (16, 8, 1)],
+)
+def test_no_option_makes_training_fail(
+    board: Dataset, architecture: str, batch_size: int, dim: int, rate: float
+) -> None:
+    config = TrainingConfig(
+        architecture=architecture,
+        epochs=4,
+        batch_size=batch_size,
+        embedding_dim=dim,
+        learning_rate=rate,
+        pretraining=True,
+    )
+    assert 0 <= ndcg(fit(board, config).model, board) <= 1
+
+
+def test_training_on_costs_nothing(board: Dataset, quick: TrainingConfig) -> None:
+    enough, four_times = (fit(board, replace(quick, epochs=n)) for n in (30, 120))
+    assert ndcg(four_times.model, board) >= ndcg(enough.model, board)
+
+
+def test_an_architecture_of_one_part_has_nothing_to_pretrain(
+    board: Dataset, quick: TrainingConfig
+) -> None:
+    alone = replace(quick, architecture="gmf", epochs=3)
+    with_it, without = (fit(board, replace(alone, pretraining=on)) for on in (True, False))
+    assert same_weights(with_it.model, without.model)
 
 
 def test_what_a_callback_raises_ends_the_training(board: Dataset, quick: TrainingConfig) -> None:
@@ -148,7 +246,7 @@ def test_what_a_callback_raises_ends_the_training(board: Dataset, quick: Trainin
 def test_a_loss_that_is_no_number_ends_in_a_clear_sentence(
     board: Dataset, quick: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "WEIGHT_DECAY", 1e30)
+    monkeypatch.setattr(trainer, "weight_decay", lambda config: 1e30)
     with pytest.raises(TrainingDiverged, match="--learning-rate"):
         fit(board, quick)
 
@@ -177,6 +275,6 @@ def test_a_student_who_likes_everything_does_not_stop_the_training(quick: Traini
             timestamps=torch.arange(2 * n).numpy(),
         )
     )
-    model = refit(dataset, quick, [{"learning_rate": 0.01}] * 20)
+    model = refit(dataset, quick, [{"phase": "neumf", "learning_rate": 0.01}] * 20)
     with torch.inference_mode():
         assert model.score_all(torch.tensor([0, 1])).min() > 0

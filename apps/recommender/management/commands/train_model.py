@@ -1,6 +1,6 @@
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -31,6 +31,7 @@ HELP = {
     "negative_samples": "échantillons négatifs par positif",
     "architecture": "gmf, mlp ou neumf",
     "seed": "graine : la même donne les mêmes poids sur CPU",
+    "pretraining": "entraîner d'abord seules les parties de neumf, gmf puis mlp",
 }
 
 
@@ -44,11 +45,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for option in fields(TrainingConfig):
+            kind: dict[str, Any] = {"type": type(option.default)}
+            if isinstance(option.default, bool):
+                kind = {"action": BooleanOptionalAction}  # adds --no-…
             parser.add_argument(
                 f"--{option.name.replace('_', '-')}",
-                type=type(option.default),
                 default=option.default,
                 help=f"{HELP[option.name]} (défaut : %(default)s)",
+                **kind,
             )
         parser.add_argument(
             "--model-version", default="", help="nom du modèle (défaut : date et architecture)"
