@@ -17,7 +17,7 @@ from apps.recommender.services.catalogue import catalogue_generation
 
 if TYPE_CHECKING:
     from apps.recommender.ml.content import ContentIndex
-    from apps.recommender.ml.predictor import Predictor
+    from apps.recommender.ml.predictor import Newcomers, Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class _State:
     checked_at: float = float("-inf")
     tried_at: float = float("-inf")
     content: tuple[int, ContentIndex] | None = None
+    newcomers: tuple[tuple[str, int], Newcomers] | None = None
 
 
 _state = _State()
@@ -132,6 +133,15 @@ def content_index(*, knowing: int) -> ContentIndex:
         ):
             _state.content = generation, ContentIndex.fit(*selectors.catalogue_texts())
         return _state.content[1]
+
+
+def newcomers(predictor: Predictor) -> Newcomers:
+    """The published épreuves that this model never met, read again when the catalogue changed."""
+    with _content_lock:
+        key = predictor.version, catalogue_generation()
+        if _state.newcomers is None or _state.newcomers[0] != key:
+            _state.newcomers = key, predictor.newcomers(*selectors.published_catalogue())
+        return _state.newcomers[1]
 
 
 def reset() -> None:

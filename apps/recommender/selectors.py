@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 
-from apps.core.models import Epreuve, Interaction, Statut
+from apps.core.models import Epreuve, Interaction, Role, Statut, TypeInteraction, User
 from apps.core.selectors import positive_pairs
 
 if TYPE_CHECKING:
     from apps.recommender.ml.data_loader import Interactions
+    from apps.recommender.ml.metadata import Metadata, Traits
+    from apps.recommender.ml.predictor import Past
 
 
 def training_pairs() -> Interactions:
@@ -26,14 +28,10 @@ def training_pairs() -> Interactions:
     shared = Interaction.objects.filter(
         user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
     )
-    rows = (
-        positive_pairs(shared)
-        .annotate(first=Min("date"))
-        .order_by("user_id", "epreuve_id")
-        .values_list("user_id", "epreuve_id", "total", "first")
-    )
+    rows = _dated(shared)
     pairs = pd.DataFrame.from_records(
-        rows.iterator(chunk_size=10_000), columns=["user", "epreuve", "weight", "first"]
+        rows.iterator(chunk_size=10_000),
+        columns=["user", "epreuve", "weight", "first"],
     )
     seconds = pd.to_datetime(pairs["first"], utc=True).dt.as_unit("s").astype("int64")
     return Interactions(
@@ -42,6 +40,96 @@ def training_pairs() -> Interactions:
         weights=pairs["weight"].to_numpy("float32"),
         timestamps=np.asarray(seconds, np.int64),
     )
+
+
+def past_of(user: User) -> Past:
+    """Who this person is and what they liked of the published bank, as `training_pairs` has it."""
+    import numpy as np
+
+    from apps.recommender.ml.predictor import Past
+
+    theirs = Interaction.objects.filter(user=user, epreuve__statut=Statut.PUBLIEE)
+    pairs = [(pk, worth, int(first.timestamp())) for _, pk, worth, first in _dated(theirs)]
+    columns = np.array(pairs, np.int64).reshape(-1, 3).T
+    traits = _student_traits(user.filiere.code if user.filiere else None, user.niveau)
+    return Past(columns[0], columns[1].astype(np.float32), columns[2], traits)
+
+
+def _dated(interactions: QuerySet[Interaction]) -> QuerySet[Interaction, Any]:
+    """Rows (user_id, epreuve_id, worth, first date), one per pair."""
+    pairs = positive_pairs(interactions).annotate(first=Min("date"))
+    return pairs.order_by("user_id", "epreuve_id").values_list(
+        "user_id", "epreuve_id", "total", "first"
+    )
+
+
+def strongest_gestures(user: User, epreuve_ids: set[int]) -> dict[int, str]:
+    """Of each of these, the kind of interaction that says most of this person's liking."""
+    done = Interaction.objects.filter(user=user, epreuve__in=epreuve_ids)
+    gestures: dict[int, str] = {}
+    for pk, kind in done.values_list("epreuve_id", "type_interaction").distinct():
+        if pk not in gestures or GESTURES.index(kind) < GESTURES.index(gestures[pk]):
+            gestures[pk] = kind
+    return gestures
+
+
+# The most telling first.
+GESTURES = (
+    TypeInteraction.FAVORI,
+    TypeInteraction.EVALUATION,
+    TypeInteraction.TELECHARGEMENT,
+    TypeInteraction.COMMENTAIRE,
+    TypeInteraction.VUE,
+)
+
+
+def metadata() -> Metadata:
+    """What is known of students and of the published épreuves, by id."""
+    from apps.recommender.ml.metadata import Metadata
+
+    students = User.objects.filter(role=Role.ETUDIANT).values_list("pk", "filiere__code", "niveau")
+    catalogue = published_catalogue()
+    return Metadata(
+        users={pk: _student_traits(filiere, niveau) for pk, filiere, niveau in students},
+        items=dict(zip(catalogue.ids, catalogue.traits, strict=True)),
+        texts=dict(zip(catalogue.ids, catalogue.texts, strict=True)),
+    )
+
+
+def _student_traits(filiere: str | None, niveau: str) -> Traits:
+    known = {"filiere": filiere, "niveau": niveau}
+    return {name: (value,) for name, value in known.items() if value}
+
+
+class Catalogue(NamedTuple):
+    """The published épreuves: ids, normalised words, traits."""
+
+    ids: list[int]
+    texts: list[str]
+    traits: list[Traits]
+
+
+def published_catalogue() -> Catalogue:
+    """What a model may know of each épreuve beside who took it."""
+    names = {
+        "matiere": "matiere__code",
+        "filiere": "filiere__code",
+        "niveau": "niveau",
+        "type": "type_epreuve",
+        "session": "session",
+        "semestre": "semestre",
+        "annee": "annee",
+    }
+    rows = Epreuve.objects.published().order_by("pk")
+    ids: list[int] = []
+    texts: list[str] = []
+    traits: list[Traits] = []
+    for pk, text, *values in rows.values_list("pk", "texte_recherche", *names.values()):
+        ids.append(pk)
+        texts.append(text)
+        # A field of a common épreuve that is empty is a value, too: it is for everybody.
+        traits.append({name: (str(v or ""),) for name, v in zip(names, values, strict=True)})
+    return Catalogue(ids, texts, traits)
 
 
 def catalogue_texts() -> tuple[list[int], list[str], list[tuple[str, ...]]]:

@@ -3,7 +3,7 @@ from django.db.models import F
 from django.shortcuts import get_object_or_404
 
 from apps.core.models import Epreuve, Evaluation, TypeInteraction, User
-from apps.core.services.interactions import record_interaction
+from apps.core.services.interactions import history_changed, record_interaction
 
 
 @transaction.atomic
@@ -20,6 +20,8 @@ def rate_epreuve(
     )
     _move_counters(epreuve.pk, before, evaluation)
     record_interaction(user=user, epreuve=epreuve, type_interaction=TypeInteraction.EVALUATION)
+    # Within the same half hour no new interaction is recorded, but the pair's worth may change.
+    history_changed(user)
     return evaluation, created
 
 
@@ -39,6 +41,7 @@ def withdraw_evaluation(evaluation: Evaluation) -> None:
     before = Evaluation.objects.filter(pk=evaluation.pk).first()
     Evaluation.objects.filter(pk=evaluation.pk).delete()
     _move_counters(evaluation.epreuve_id, before, None)
+    history_changed(evaluation.user)
 
 
 def _lock(epreuve_id: int) -> None:

@@ -34,6 +34,11 @@ def record_interaction(
     if created:
         if counter := COUNTERS.get(type_interaction):
             Epreuve.objects.filter(pk=epreuve.pk).update(**{counter: F(counter) + 1})
-        User.objects.filter(pk=user.pk).update(version_historique=F("version_historique") + 1)
-        user.version_historique += 1  # for whoever goes on with the one at hand
+        history_changed(user)
     return created
+
+
+def history_changed(user: User) -> None:
+    """What was kept of this person's recommendations holds no more."""
+    User.objects.filter(pk=user.pk).update(version_historique=F("version_historique") + 1)
+    user.version_historique += 1  # for whoever goes on with the one at hand

@@ -19,6 +19,10 @@ class PersonalizedQuery(QueryString):
     exclude_seen = serializers.BooleanField(
         default=True, help_text="Exclure les épreuves déjà vues."
     )
+    expliquer = serializers.BooleanField(
+        default=False,
+        help_text="Donner à chaque raison le rang que la recommandation aurait sans elle.",
+    )
     matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
     filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
     niveau = Choice(Niveau.choices, required=False)
@@ -37,6 +41,34 @@ class StatisticsQuery(QueryString):
     )
 
 
+# « Parce que vous avez … ».
+GESTURES = {
+    TypeInteraction.FAVORI: "mis en favori",
+    TypeInteraction.EVALUATION: "bien noté",
+    TypeInteraction.TELECHARGEMENT: "téléchargé",
+    TypeInteraction.COMMENTAIRE: "commenté",
+    TypeInteraction.VUE: "consulté",
+}
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    epreuve = serializers.IntegerField(source="epreuve.pk", help_text="De votre historique.")
+    titre = serializers.CharField(source="epreuve.titre")
+    texte = serializers.SerializerMethodField()
+    contribution = serializers.FloatField(
+        help_text="De combien le score serait plus bas si vous n'aviez jamais touché cette épreuve."
+    )
+    rang_sans = serializers.IntegerField(
+        allow_null=True,
+        help_text="Avec expliquer=true : le rang de la recommandation sans cette épreuve ; null si "
+        "elle ne viendrait plus du modèle.",
+    )
+
+    def get_texte(self, reason: Any) -> str:
+        geste = GESTURES[TypeInteraction(reason.geste)]
+        return f"parce que vous avez {geste} « {reason.epreuve.titre} »"
+
+
 class RecommendationSerializer(serializers.Serializer[Any]):
     rang = serializers.IntegerField()
     score = serializers.FloatField(
@@ -44,6 +76,9 @@ class RecommendationSerializer(serializers.Serializer[Any]):
     )
     source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]
     epreuve = EpreuveSerializer()
+    raisons = ReasonSerializer(
+        many=True, help_text="Ce qui, dans votre historique, compte le plus pour elle."
+    )
 
 
 class RecommendationsSerializer(serializers.Serializer[Any]):

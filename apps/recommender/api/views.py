@@ -53,6 +53,7 @@ class PersonalizedView(APIView):
             serving,
             top_k=filters.pop("top_k"),
             exclude_seen=filters.pop("exclude_seen"),
+            explain=filters.pop("expliquer"),
             filters=filters,
         )
         return serializers.RecommendationsSerializer(answer).data

@@ -1,9 +1,9 @@
 """A model on disk: a folder of its own that is either whole and as written, or refused.
 
-    <version>/weights.safetensors   the weights
+    <version>/weights.safetensors   the arrays
     <version>/items.json            outside ids of the item rows
     <version>/users.json            outside ids of the user rows, null once erased
-    <version>/manifest.json         format, architecture, sizes, SHA-256 of weights and items
+    <version>/manifest.json         format, architecture, values, SHA-256 of weights and items
 
 The two files that people or accounts concern are sealed: they carry the SHA-256 of their own
 content. The manifest does not name the hash of `users.json`, so that erasing an account rewrites
@@ -21,22 +21,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as write_tensors
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
 
-from apps.recommender.ml.config import ModelConfig
+from apps.recommender.ml import registry
+from apps.recommender.ml.confidence import Confidence
 from apps.recommender.ml.data_loader import Dataset, IntArray
 from apps.recommender.ml.errors import (
     CorruptArtifact,
     InvalidVersion,
     UnknownArchitecture,
+    UnknownModel,
     VersionExists,
 )
-from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.model import Model
+from apps.recommender.ml.placement import Placement
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, ITEMS, USERS = "weights.safetensors", "items.json", "users.json"
 MANIFEST = "manifest.json"
 ERASED = -1  # in `user_ids`, the row of an erased account
@@ -55,6 +57,7 @@ _FAULTS = (
     RuntimeError,
     SafetensorError,
     UnknownArchitecture,
+    UnknownModel,
 )
 
 
@@ -68,11 +71,17 @@ class ArtifactInfo(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """A verified model; user_ids int64[n_users] (ERASED where erased), item_ids int64[n_items]."""
+    """A verified model; user_ids int64[n_users] (ERASED where erased), item_ids int64[n_items].
 
-    model: NCF
+    confidence: what a student's pairs weigh. placement: where new items go, None where nothing is
+    known of any.
+    """
+
+    model: Model
     user_ids: IntArray
     item_ids: IntArray
+    confidence: Confidence
+    placement: Placement | None
     manifest: dict[str, Any]
 
 
@@ -87,7 +96,7 @@ def version_path(root: Path, version: str) -> Path:
 
 
 def save(
-    root: Path, version: str, model: NCF, dataset: Dataset, metadata: dict[str, Any]
+    root: Path, version: str, model: Model, dataset: Dataset, metadata: dict[str, Any]
 ) -> ArtifactInfo:
     """Write the model aside in `root`, flush it to the disk, then rename it into place.
 
@@ -144,20 +153,28 @@ def erase_user(path: Path, user_id: int) -> bool:
 
 
 def _contents(
-    version: str, model: NCF, dataset: Dataset, metadata: dict[str, Any]
+    version: str, model: Model, dataset: Dataset, metadata: dict[str, Any]
 ) -> dict[str, bytes]:
-    weights = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    arrays, values = model.tensors()
+    placement = Placement.fit(dataset)
+    placed, place_values = placement.tensors() if placement else ({}, None)
+    arrays = {
+        **{f"model.{name}": array for name, array in arrays.items()},
+        **{f"placement.{name}": array for name, array in placed.items()},
+    }
     files = {
-        WEIGHTS: write_tensors(weights),
+        WEIGHTS: write_tensors({name: np.ascontiguousarray(one) for name, one in arrays.items()}),
         ITEMS: _canonical({"item_ids": dataset.item_ids.tolist()}),
     }
     manifest = {
         "format": FORMAT,
         "version": version,
-        "architecture": model.config.architecture,
-        "embedding_dim": model.config.embedding_dim,
-        "n_users": model.config.n_users,
-        "n_items": model.config.n_items,
+        "architecture": model.name,
+        "n_users": dataset.n_users,
+        "n_items": dataset.n_items,
+        "model": values,
+        "placement": place_values,
+        "confidence": vars(dataset.confidence),
         "files": {name: _sha256(content) for name, content in files.items()},
         "metadata": metadata,
     }
@@ -177,18 +194,33 @@ def _load(path: Path, sha256: str | None) -> Artifact:
     # The ids first: they bound the sizes that the model is built with.
     user_ids = _ids(rows, manifest["n_users"])
     item_ids = _ids(json.loads(items)["item_ids"], manifest["n_items"])
-    return Artifact(_model(manifest, weights), user_ids, item_ids, manifest)
+    return _artifact(manifest, weights, user_ids, item_ids)
 
 
-def _model(manifest: dict[str, Any], weights: bytes) -> NCF:
-    tensors = read_tensors(weights)
-    for name, tensor in tensors.items():
-        _require(tensor.dtype == torch.float32, f"{name} n'est pas en float32")
-        _require(bool(torch.isfinite(tensor).all()), f"{name} contient des valeurs indéfinies")
-    sizes = (manifest[key] for key in ("architecture", "n_users", "n_items", "embedding_dim"))
-    model = NCF(ModelConfig(*sizes))
-    model.load_state_dict(tensors)  # strict: names and shapes must agree
-    return model.eval()
+def _artifact(
+    manifest: dict[str, Any], weights: bytes, user_ids: IntArray, item_ids: IntArray
+) -> Artifact:
+    arrays = read_tensors(weights)
+    for name, array in arrays.items():
+        _require(array.dtype in _TYPES, f"{name} est en {array.dtype}")
+        _require(bool(np.isfinite(array).all()), f"{name} contient des valeurs indéfinies")
+        array.flags.writeable = False
+    model = registry.restore(manifest["architecture"], _under("model.", arrays), manifest["model"])
+    _require(model.n_items == len(item_ids), "les poids ne sont pas de ces épreuves")
+    placement = None
+    if manifest["placement"] is not None:
+        placement = Placement.restored(_under("placement.", arrays), manifest["placement"])
+    confidence = Confidence(**manifest["confidence"])
+    return Artifact(model, user_ids, item_ids, confidence, placement, manifest)
+
+
+_TYPES = (np.float32, np.int64)
+
+
+def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)
+    }
 
 
 def _verified(path: Path, manifest: dict[str, Any], name: str) -> bytes:

@@ -16,7 +16,7 @@ FLOOR = 0.2
 
 @dataclass(frozen=True)
 class Confidence:
-    """c = max(FLOOR, 1 + SLOPE·(worth - mean)/deviation) · 2^(-age/half_life) / scale, 1 on average.
+    """c = max(FLOOR, 1 + SLOPE·(worth - mean)/deviation) · 2^(-age/half_life) / scale: mean 1.
 
     The slope is that of ratings in Hu et al. 2008 (c = 1 + α·r), per standard deviation so that it
     fits any scale. age: seconds before `end`, the last training date, 0 for what came after.

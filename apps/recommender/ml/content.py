@@ -45,7 +45,7 @@ class ContentIndex:
         categories: Sequence[tuple[str, ...]],
     ) -> Self:
         """item_ids, texts, categories: one of each per item, texts already normalised."""
-        words = _tf_idf([_words(text) for text in texts])
+        words = _tf_idf([words_of(text) for text in texts])
         tags = _tf_idf([list(one) for one in categories])
         halves = [words * (1 - CATEGORY_WEIGHT) ** 0.5, tags * CATEGORY_WEIGHT**0.5]
         return cls(np.asarray(item_ids, dtype=np.int64), _unit_rows(hstack(halves, format="csr")))
@@ -64,7 +64,7 @@ class ContentIndex:
         return np.delete(self._item_ids, row), np.delete(likeness, row)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Words and pairs of neighbours; digits count, for « Analyse 1 » is not « Analyse 2 »."""
     words = [word for word in re.findall(r"\w+", text) if word not in STOP_WORDS]
     return words + [f"{a} {b}" for a, b in pairwise(words)]

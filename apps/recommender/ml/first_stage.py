@@ -11,13 +11,13 @@ import numpy as np
 
 from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntArray
 from apps.recommender.ml.evaluation import Scores, evaluate
-from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Students, fit_all
+from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Students
 
-CANDIDATES = 300
+# The second stage ranks the best RANKED again. It learns from CANDIDATES: of what lies beyond those
+# it knows nothing, and near their end little.
+CANDIDATES, RANKED = 300, 100
 IALS_GRID = (0.1, 0.2, 0.4)
 EASE_GRID = (10.0, 30.0, 100.0, 400.0, 1000.0)
-# How much iALS and EASE weigh in the ranking.
-WEIGHTS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 _CELLS_AT_ONCE = 2**21
 
@@ -38,10 +38,9 @@ class Table:
 
 @dataclass(frozen=True)
 class FirstStage:
-    """Fitted signals; `weights` of iALS and EASE in the ranking, each in standard deviations."""
+    """Fitted signals. Its own ranking, `base`, is iALS + EASE, each in standard deviations."""
 
     signals: list[Signal]
-    weights: tuple[float, float] = WEIGHTS[0]
 
     @property
     def factors(self) -> Factors:
@@ -65,13 +64,12 @@ class FirstStage:
         unseen = students.histories.toarray() == 0
         columns = []
         base = np.zeros(unseen.shape, np.float32)
-        of_linear = dict(zip((Factors, Shallow), self.weights, strict=True))
         for one in self.signals:
             scores = one.scores(students)
             if one.standardised:
                 scores = np.stack([_standardised(column, unseen) for column in scores])
-            if weight := of_linear.get(type(one)):
-                base += weight * scores[0]
+            if isinstance(one, Factors | Shallow):
+                base += scores[0]
             columns.append(scores)
         return Table(np.concatenate(columns), base, self.factors.p(students))
 
@@ -88,15 +86,10 @@ def _standardised(scores: FloatArray, unseen: BoolArray) -> FloatArray:
     return standard.astype(np.float32)
 
 
-def tuned(data: Dataset, settings: Settings) -> tuple[FirstStage, Settings]:
-    """Fitted with the penalties and the weights that rank the validation part best."""
+def tuned(data: Dataset, settings: Settings) -> Settings:
+    """With the penalties under which each linear model, alone, ranks the validation part best."""
     settings = _best(Factors, [replace(settings, ials=value) for value in IALS_GRID], data)
-    settings = _best(Shallow, [replace(settings, ease=value) for value in EASE_GRID], data)
-    stage = FirstStage(fit_all(data, settings))
-    stages = [replace(stage, weights=weights) for weights in WEIGHTS]
-    bases = _bases(stage, data)
-    ndcgs = [validation_ndcg(one, data) for one in bases]
-    return stages[int(np.argmax(ndcgs))], settings
+    return _best(Shallow, [replace(settings, ease=value) for value in EASE_GRID], data)
 
 
 def _best(cls: type[Signal], trials: Sequence[Settings], data: Dataset) -> Settings:
@@ -111,20 +104,6 @@ def _best(cls: type[Signal], trials: Sequence[Settings], data: Dataset) -> Setti
         return validation_ndcg(np.concatenate(rows), data)
 
     return max(trials, key=ndcg)
-
-
-def _bases(stage: FirstStage, data: Dataset) -> list[FloatArray]:
-    """The ranking of the validation's users under each of WEIGHTS."""
-    users = np.unique(data.part("validation").user_idx)
-    places = [stage.columns.index(cls.name) for cls in (Factors, Shallow)]
-    columns = np.concatenate(
-        [
-            stage.table(Students.of(data, part)).columns[places]
-            for part in blocks(users, data.n_items)
-        ],
-        axis=1,
-    )
-    return [np.tensordot(np.float32(weights), columns, axes=1) for weights in WEIGHTS]
 
 
 def validation_ndcg(rows: FloatArray, data: Dataset) -> float:

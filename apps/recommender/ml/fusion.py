@@ -23,18 +23,21 @@ from apps.recommender.ml.shortlists import Shortlists
 # Chosen on validation; docs/recommandation.md has the figures.
 WEIGHT_DECAY = 1.0
 DROPOUT = 0.25
-AVERAGING = 0.998  # of the weights, step by step (Polyak and Juditsky 1992)
-PATIENCE = 4  # epochs without a better NDCG@10
+AVERAGING = 0.995  # of the weights, step by step (Polyak and Juditsky 1992)
+PATIENCE = 5  # epochs without a better NDCG@10
 SAMPLE = 20_000  # pairs that set the scale of the inputs, or measure a loss
 
 
 class Fusion(nn.Module):
-    """logit = base + w·x + MLP(x), x = [p ⊙ q ; signals] in standard deviations (He et al., eq. 12).
+    """logit = base + w·x + MLP(x), x = [p ⊙ q ; signals] standardised (He et al. 2017, eq. 12).
 
     The GMF half is w over p ⊙ q; the MLP half, of widths D and D/2, takes the same product and what
     else is known of the pair. Both begin at zero output: the first stage's ranking, `base`, is
     where the training starts from.
     """
+
+    centre: Tensor
+    spread: Tensor
 
     def __init__(self, dim: int, n_signals: int, *, seed: int = 0) -> None:
         super().__init__()
@@ -63,7 +66,7 @@ class Fusion(nn.Module):
         """Take the mean and the deviation of inputs [B, D + F]; a constant column counts for 0."""
         self.centre.copy_(x.mean(dim=0))
         deviation = x.std(dim=0)
-        self.spread.copy_(torch.where(deviation > 1e-6, deviation, torch.inf))
+        self.spread.copy_(torch.where(deviation > 1e-6, deviation, 1e12))
 
     def _initialise(self, generator: torch.Generator) -> None:
         layers = [module for module in self.mlp if isinstance(module, nn.Linear)]
@@ -113,7 +116,10 @@ class Lists:
 
 @dataclass(frozen=True)
 class Batch:
-    """product [B, 1 + S, D], signals [B, 1 + S, F], base [B, 1 + S], the positive first; weight [B]."""
+    """A positive, then negatives: product [B, 1 + S, D], signals [B, 1 + S, F], base [B, 1 + S].
+
+    weight: [B].
+    """
 
     product: Tensor
     signals: Tensor
@@ -124,12 +130,13 @@ class Batch:
         """Sampled softmax: Σ weight · -log softmax(logits)[positive] / Σ weight."""
         logits = network(self.product, self.signals, self.base)
         losses = torch.logsumexp(logits, dim=1) - logits[:, 0]
-        return (self.weight * losses).sum() / self.weight.sum()
+        mean: Tensor = (self.weight * losses).sum() / self.weight.sum()
+        return mean
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The network at its best epoch (0: the first stage alone), and a JSON-ready entry per epoch."""
+    """The network at its best epoch (0: the first stage alone); a JSON-ready entry per epoch."""
 
     network: Fusion
     history: list[dict[str, Any]]

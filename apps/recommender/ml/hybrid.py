@@ -10,6 +10,7 @@ Legend: B students, N items, C candidates, D dimensions, F columns of the signal
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,9 +18,10 @@ import torch
 from scipy.sparse import csr_matrix
 
 from apps.recommender.ml import first_stage, fusion, shortlists, signals, trainer
+from apps.recommender.ml.architectures import HYBRID
 from apps.recommender.ml.config import TrainingConfig
-from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
-from apps.recommender.ml.first_stage import CANDIDATES, FirstStage
+from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntArray
+from apps.recommender.ml.first_stage import RANKED, FirstStage
 from apps.recommender.ml.fusion import Fusion, Lists
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
@@ -34,11 +36,9 @@ class Hybrid(Model):
     each signal can be trusted does not change with a few more weeks.
     """
 
-    by_history = True
+    name = HYBRID
     logits = True
-    trials: ClassVar[int] = sum(
-        map(len, (first_stage.IALS_GRID, first_stage.EASE_GRID, first_stage.WEIGHTS))
-    )
+    trials: ClassVar[int] = sum(map(len, (first_stage.IALS_GRID, first_stage.EASE_GRID)))
     stage: FirstStage
     network: Fusion
 
@@ -64,14 +64,13 @@ class Hybrid(Model):
         validate = None
         if len(data.validation):
             measured = _sampled(data, rng)
-            stage, self.settings = first_stage.tuned(measured, self.settings)
+            self.settings = first_stage.tuned(measured, self.settings)
+        stage = FirstStage(signals.fit_all(data, self.settings))
+        if len(data.validation):
             validate = _Validation(stage, measured, self.config)
-        else:
-            stage = FirstStage(signals.fit_all(data, self.settings))
-            if self._trained:
-                stage = replace(stage, weights=self.stage.weights)
-                self.stage = stage.aligned(self.stage.factors.q)
-                return
+        elif self._trained:
+            self.stage = stage.aligned(self.stage.factors.q)
+            return
         lists = shortlists.out_of_fold(data, stage, self.settings, rng)
         found = fusion.train(
             lists, self.config, rng=rng, validate=validate, on_epoch=on_epoch, on_step=on_step
@@ -88,29 +87,51 @@ class Hybrid(Model):
         traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """Logits, float32[n_items]; an épreuve of the history never votes for itself."""
-        n_items = self.stage.factors.n_items
-        order = np.argsort(history_items)
-        rows = history_weights[order], history_items[order], [0, len(history_items)]
-        students = Students(csr_matrix(rows, shape=(1, n_items)), (traits,))
+        rows = history_weights, history_items, [0, len(history_items)]
+        history = csr_matrix(rows, shape=(1, self.n_items), dtype=np.float32)
+        scores: FloatArray = self.scores_of(Students(history, (traits,), seen_too=True))[0]
+        return scores
+
+    def scores_of(self, students: Students) -> FloatArray:
+        """The same for several at once, [B, N]."""
+        students.histories.sort_indices()
         table = self.stage.table(students)
-        base = table.base[0]
-        seen = students.histories.indices
-        chosen = _candidates(base, seen)
-        p = np.repeat(table.p, n_items, axis=0)
-        if len(seen):
-            factors = self.stage.factors
-            p[seen] = factors.p_without_each(factors.taken(students), 0)
-        columns, _ = table.at(np.zeros_like(chosen), chosen)
-        product = p[chosen] * self.stage.factors.q[chosen]
-        return _merged(base, chosen, _logits(self.network, product, columns, base[chosen]))
+        chosen = _candidates(table.base, students.histories)
+        row, item = np.nonzero(chosen)
+        p = table.p[row]
+        if students.seen_too:
+            self._leave_out(p, row, item, students)
+        columns, base = table.at(row, item)
+        logits = _logits(self.network, p * self.stage.factors.q[item], columns, base)
+        return _merged(table.base, chosen, logits)
+
+    def profiles(self) -> FloatArray:
+        """Of the factors alone: they are the same for every student."""
+        return self.stage.factors.profiles()
+
+    def _leave_out(self, p: FloatArray, row: IntArray, item: IntArray, students: Students) -> None:
+        """Of candidates that are in the history, the student as they would be without them."""
+        factors, histories = self.stage.factors, students.histories
+        taken = factors.taken(students)
+        starts = np.searchsorted(row, np.arange(len(students) + 1))
+        for student, (start, end) in enumerate(pairwise(starts)):
+            seen = histories.indices[slice(*histories.indptr[student : student + 2])]
+            _, own, there = np.intersect1d(item[start:end], seen, return_indices=True)
+            if len(own):
+                p[start + own] = factors.p_without_each(taken, student)[there]
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.stage.factors.n_items
 
     def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What `restored` needs: arrays, and values that JSON takes."""
         arrays, values = signals.tensors(self.stage.signals)
-        weights = {f"fusion.{name}": one for name, one in self.network.state_dict().items()}
+        state = self.network.state_dict().items()
+        weights = {f"fusion.{name}": one.numpy() for name, one in state}
         other = {
             "signals": values,
-            "weights": list(self.stage.weights),
             "settings": asdict(self.settings),
         }
         return arrays | weights, other
@@ -122,13 +143,12 @@ class Hybrid(Model):
         model = cls(TrainingConfig(embedding_dim=settings.dim))
         model.settings = settings
         fitted = signals.restored(arrays, values["signals"])
-        first, second = values["weights"]
-        model.stage = FirstStage(fitted, (first, second))
+        model.stage = FirstStage(fitted)
         model.network = Fusion(settings.dim, len(model.stage.columns)).eval()
         prefix = "fusion."
         model.network.load_state_dict(
             {
-                name[len(prefix) :]: torch.as_tensor(one)
+                name[len(prefix) :]: torch.tensor(one)
                 for name, one in arrays.items()
                 if name.startswith(prefix)
             }
@@ -148,20 +168,22 @@ def _logits(
     return logits
 
 
-def _candidates(base: FloatArray, seen: IntArray) -> IntArray:
-    """Rows of the CANDIDATES best unseen items, and of the seen ones among them."""
-    unseen = np.delete(base, seen)
-    if len(unseen) <= CANDIDATES:
-        return np.arange(len(base))
-    threshold = np.partition(unseen, -CANDIDATES)[-CANDIDATES]
-    return np.flatnonzero(base >= threshold)
+def _candidates(base: FloatArray, histories: csr_matrix) -> BoolArray:
+    """The RANKED best unseen items of each row, and the seen ones among them, [B, N]."""
+    unseen = base.copy()
+    unseen[histories.nonzero()] = -np.inf
+    width = min(RANKED, base.shape[1])
+    worst = np.partition(unseen, -width, axis=1)[:, -width]
+    chosen: BoolArray = base >= worst[:, None]
+    return chosen
 
 
-def _merged(base: FloatArray, chosen: IntArray, logits: FloatArray) -> FloatArray:
+def _merged(base: FloatArray, chosen: BoolArray, logits: FloatArray) -> FloatArray:
     """The candidates by their logits; the others below, in the order of the first stage."""
-    merged = base - base[chosen].min() + logits.min()
+    merged = np.full(base.shape, np.inf, np.float32)
     merged[chosen] = logits
-    return merged
+    lowest = np.where(chosen, base, np.inf).min(axis=1) - merged.min(axis=1)
+    return np.where(chosen, merged, base - lowest[:, None])
 
 
 def _sampled(data: Dataset, rng: np.random.Generator) -> Dataset:
@@ -185,9 +207,7 @@ class _Validation:
         rng = np.random.default_rng(config.seed)
         rows = rng.permutation(len(batches))[: fusion.SAMPLE]
         self._batch = batches.batch(rows, config.negative_samples, rng)
-        self._below = base - base.max() - 1e6  # the first stage's order, under any logit
-        full = self._lists.n_valid == self._lists.items.shape[1]
-        self._worst = np.where(full, self._lists.base[:, -1], -np.inf)
+        self._below = base - base.max() - 1e4  # the first stage's order, under any logit
 
     def __call__(self, network: Fusion) -> tuple[float, float]:
         """NDCG@10, and the loss with one set of negatives."""
@@ -196,7 +216,8 @@ class _Validation:
             return ndcg, float(self._batch.loss(network))
 
     def _ranking(self, network: Fusion) -> FloatArray:
-        lists, ranking = self._lists, self._below.copy()
+        lists = self._lists
+        ranking: FloatArray = self._below.copy()
         for start in range(0, len(lists.fold), self.AT_ONCE):
             part = slice(start, start + self.AT_ONCE)
             items = lists.items[part]
@@ -205,9 +226,4 @@ class _Validation:
             valid = np.arange(items.shape[1]) < lists.n_valid[part, None]
             rows = np.nonzero(valid)[0] + start
             ranking[rows, items[valid]] = logits[valid]
-        held_out = np.flatnonzero(lists.positive_base >= self._worst[lists.of_list])
-        row, item = lists.of_list[held_out], lists.item[held_out]
-        product = lists.p[row] * lists.q[lists.fold[row], item]
-        signals, base = lists.positive_signals[held_out], lists.positive_base[held_out]
-        ranking[row, item] = _logits(network, product, signals, base)
         return ranking

@@ -31,9 +31,7 @@ def ease(matrix: csr_matrix, penalty: float) -> FloatArray:
     return weights
 
 
-def alternate(
-    matrix: csr_matrix, dim: int, penalty: float, rng: np.random.Generator
-) -> FloatArray:
+def alternate(matrix: csr_matrix, dim: int, penalty: float, rng: np.random.Generator) -> FloatArray:
     """The item factors of iALS (Hu et al. 2008, as Rendle et al. 2021 regularise it), [N, D].
 
     Minimises Σ_{(u,i) in X} c_ui·(1 - w_u·h_i)² + α₀·Σ_{u,i} (w_u·h_i)² + Σ_u λ_u·‖w_u‖² +
@@ -73,9 +71,12 @@ def without_each(
     One solve for all: with A the system of the whole row w, x = A⁻¹h, g = h·x and c the weight of
     the item, w - x·c·(1 - w·h)/(1 - c·g) (Sherman and Morrison 1950); λ_u is left as it is.
     """
+    if not len(items):
+        return np.empty((0, factors.shape[1]), np.float32)
     taken, strength = factors[items], weights[:, None]
     system = UNOBSERVED * gram + taken.T @ (taken * strength)
-    system.flat[:: len(system) + 1] += penalty * (len(items) + UNOBSERVED * len(factors)) ** FREQUENCY
+    size = len(items) + UNOBSERVED * len(factors)
+    system.flat[:: len(system) + 1] += penalty * size**FREQUENCY
     wanted = np.vstack([weights @ taken, taken])
     _, solved, _ = sposv(system, wanted.T)
     row, leverage = solved.T[:1], solved.T[1:]

@@ -43,9 +43,11 @@ class Scorer(Protocol):
 class Model(ABC):
     """A recommender of the registry; it learns in `fit` and nowhere else."""
 
+    name: str  # in the registry
     by_history: ClassVar[bool] = True  # a student without a row can be scored
     logits: ClassVar[bool] = False  # the sigmoid of a score is a probability
     trials: ClassVar[int] = 1  # settings that `fit` compares on validation
+    best_epoch = 0  # of those that `fit` ran, for a model that has epochs
 
     @abstractmethod
     def fit(
@@ -72,3 +74,21 @@ class Model(ABC):
         traits: Traits = NO_TRAITS,
     ) -> FloatArray:
         """As `Scorer.scores`."""
+
+    def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All it learnt: arrays float32 or int64 by name, and values that JSON takes.
+
+        Only what serves is saved: a baseline is fitted anew in seconds.
+        """
+        raise NotImplementedError(f"{type(self).__name__} n'est jamais enregistré.")
+
+    def profiles(self) -> FloatArray:
+        """Of each item, float32[n_items, …] of length 1: a dot product is the correlation, over
+        students, of the scores of two items, each student's mean taken away.
+        """
+        raise NotImplementedError(f"{type(self).__name__} n'est jamais servi.")
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        raise NotImplementedError(f"{type(self).__name__} n'est jamais servi.")

@@ -1,15 +1,22 @@
 """NCF behind the interface of any model."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import nn
 
 from apps.recommender.ml import trainer
-from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.config import ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
+
+MAX_PROFILE_CELLS = 2**22  # 16 MB and about a second of loading
+MAX_PROFILE_USERS = 2000
 
 
 class Ncf(Model):
@@ -57,3 +64,42 @@ class Ncf(Model):
     ) -> FloatArray:
         """Logits, float32[n_items], whatever the history; raises UnknownUser without a row."""
         return self._scorer.scores(history_items, history_weights, user_idx)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The architecture."""
+        return self.network.config.architecture
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.network.config.n_items
+
+    def profiles(self) -> FloatArray:
+        """Logits over at most MAX_PROFILE_USERS users, a sample where there are more."""
+        n_users = self.network.config.n_users
+        wanted = min(n_users, MAX_PROFILE_USERS, max(2, MAX_PROFILE_CELLS // self.n_items))
+        users = torch.linspace(0, n_users - 1, min(wanted, n_users)).long()
+        with torch.inference_mode():
+            logits = self.network.score_all(users)
+            logits -= logits.mean(dim=1, keepdim=True)
+            logits -= logits.mean(dim=0)
+            profiles: FloatArray = nn.functional.normalize(logits.T, dim=1).contiguous().numpy()
+        return profiles
+
+    def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The network's weights and sizes."""
+        weights = self.network.state_dict().items()
+        return {name: one.cpu().numpy() for name, one in weights}, asdict(self.network.config)
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Self:
+        """A model that scores as the one that was saved; raises RuntimeError for other shapes."""
+        sizes = ModelConfig(**values)
+        model = cls(TrainingConfig(sizes.architecture, embedding_dim=sizes.embedding_dim))
+        network = NCF(sizes)
+        # strict: names and shapes must agree
+        network.load_state_dict({name: torch.tensor(one) for name, one in arrays.items()})
+        model.network = network.eval()
+        model._scorer = NCFScorer(model.network)
+        return model

@@ -3,7 +3,9 @@
 The contract tests, the references of a training and the benchmarks go over this registry.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,15 @@ def build(name: str, config: TrainingConfig) -> Model:
     if name in ARCHITECTURES:
         return Ncf(replace(config, architecture=name))
     raise UnknownModel(f"Le modèle {name} est inconnu : choisissez parmi {', '.join(MODELS)}.")
+
+
+def restore(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Model:
+    """The model that `Model.tensors` described; raises UnknownModel for what is never saved."""
+    if name == HYBRID:
+        return Hybrid.restored(arrays, values)
+    if name in ARCHITECTURES:
+        return Ncf.restored(arrays, values)
+    raise UnknownModel(f"Un modèle {name} ne se recharge pas.")
 
 
 def evaluate_baselines(dataset: Dataset, *, seed: int) -> dict[str, Evaluation]:

@@ -1,4 +1,4 @@
-"""What the second stage learns from and is judged on: the first stage's best candidates.
+"""What the second stage learns from, and is judged on: the first stage's best candidates.
 
 Legend: L lists (a student as one fold knows them), C candidates, P positives, F columns.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray, Pairs
-from apps.recommender.ml.first_stage import CANDIDATES, FirstStage, Table, blocks
+from apps.recommender.ml.first_stage import CANDIDATES, RANKED, FirstStage, Table, blocks
 from apps.recommender.ml.signals import Settings, Students, fit_all
 
 FOLDS = 5
@@ -23,7 +23,7 @@ SHORT_SHARE, SHORT_MOST = 0.3, 10
 
 @dataclass(frozen=True)
 class Shortlists:
-    """Arrays; q is shared by the lists of a fold, and the positives are no candidates.
+    """Arrays; the lists of a fold share its q. In a list to learn from, no candidate is a positive.
 
     q float32[K, N, D], fold int64[L], p float32[L, D], items int64[L, C], best first, of which the
     first n_valid int64[L] count; signals float32[L, C, F], base float32[L, C]. Of each positive:
@@ -47,8 +47,8 @@ class Shortlists:
     @classmethod
     def joined(cls, folds: Iterable[Iterable[Self]]) -> Self:
         """One after the other; the lists of a fold share its q."""
-        folds = [list(fold) for fold in folds]
-        parts = [replace(part, fold=part.fold + k) for k, fold in enumerate(folds) for part in fold]
+        whole = [list(fold) for fold in folds]
+        parts = [replace(part, fold=part.fold + k) for k, fold in enumerate(whole) for part in fold]
         starts = np.cumsum([0, *(len(part.fold) for part in parts)])
         moved = [
             replace(part, of_list=part.of_list + start)
@@ -59,17 +59,19 @@ class Shortlists:
             for field in fields(cls)
             if field.name != "q"
         }
-        return cls(q=np.concatenate([fold[0].q for fold in folds]), **arrays)
+        return cls(q=np.concatenate([fold[0].q for fold in whole]), **arrays)
 
 
 def of_validation(stage: FirstStage, data: Dataset) -> tuple[Shortlists, FloatArray]:
-    """The lists of the validation's users, and the base of every item for each, [L, N]."""
+    """The RANKED best of the validation's users, and the base of every item for each, [L, N]."""
     held_out = data.part("validation")
     users = np.unique(held_out.user_idx)
     lists, bases = [], []
     for part in blocks(users, data.n_items):
-        table = stage.table(Students.of(data, part))
-        lists.append(_listed(stage, table, data.train_matrix[part], part, held_out, data))
+        students = Students.of(data, part)
+        table = stage.table(students)
+        best = _best(table, students.histories, RANKED)
+        lists.append(_listed(stage, table, best, part, held_out, data))
         bases.append(table.base)
     return Shortlists.joined([lists]), np.concatenate(bases)
 
@@ -86,8 +88,7 @@ def out_of_fold(
     for k in range(FOLDS):
         known = replace(data, train=data.train.take(fold != k))
         held_out = data.train.take(fold == k)
-        of_fold = FirstStage(fit_all(known, settings), stage.weights)
-        of_fold = of_fold.aligned(stage.factors.q)
+        of_fold = FirstStage(fit_all(known, settings)).aligned(stage.factors.q)
         lists.append(list(_of_fold(of_fold, known, held_out, data, rng)))
     return Shortlists.joined(lists)
 
@@ -99,21 +100,27 @@ def _of_fold(
     data: Dataset,
     rng: np.random.Generator,
 ) -> Iterator[Shortlists]:
+    def listed(students: Students, part: IntArray, left_out: Pairs) -> Shortlists:
+        table = stage.table(students)
+        taken = students.histories + _matrix(left_out.of_users(part), part, data.n_items)
+        best = _best(table, taken, CANDIDATES)
+        return _listed(stage, table, best, part, held_out, data)
+
     users = rng.permutation(np.unique(held_out.user_idx))[:MAX_STUDENTS]
     for part in blocks(np.sort(users), data.n_items):
-        students = Students.of(known, part)
-        yield _listed(stage, stage.table(students), students.histories, part, held_out, data)
-    short = np.sort(users[: round(SHORT_SHARE * len(users))])
-    for part in blocks(short, data.n_items):
+        yield listed(Students.of(known, part), part, held_out)
+    for part in blocks(np.sort(users[: round(SHORT_SHARE * len(users))]), data.n_items):
         students, forgotten = _shortened(known, part, rng)
-        yield _listed(
-            stage, stage.table(students), students.histories, part, held_out + forgotten, data
-        )
+        yield listed(students, part, held_out + forgotten)
 
 
-def _shortened(
-    known: Dataset, users: IntArray, rng: np.random.Generator
-) -> tuple[Students, Pairs]:
+def _matrix(pairs: Pairs, users: IntArray, n_items: int) -> csr_matrix:
+    """Ones where a user (a row, in the order of `users`) took the item."""
+    cells = np.ones(len(pairs)), (np.searchsorted(users, pairs.user_idx), pairs.item_idx)
+    return csr_matrix(cells, shape=(len(users), n_items))
+
+
+def _shortened(known: Dataset, users: IntArray, rng: np.random.Generator) -> tuple[Students, Pairs]:
     """The users with 0 to SHORT_MOST of their épreuves, and the pairs left out."""
     students = Students.of(known, users)
     histories = students.histories.tocoo()
@@ -127,29 +134,31 @@ def _shortened(
     return replace(students, histories=short), left
 
 
+def _best(table: Table, taken: csr_matrix, width: int) -> tuple[IntArray, IntArray]:
+    """The best items of each student apart from those `taken`, [B, C], and how many those are."""
+    open_to = table.base.copy()
+    open_to[taken.nonzero()] = -np.inf
+    width = min(width, open_to.shape[1])
+    best = np.argpartition(-open_to, width - 1, axis=1)[:, :width]
+    scores = np.take_along_axis(open_to, best, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1), np.isfinite(scores).sum(axis=1)
+
+
 def _listed(
     stage: FirstStage,
     table: Table,
-    histories: csr_matrix,
+    best: tuple[IntArray, IntArray],
     users: IntArray,
     positives: Pairs,
     data: Dataset,
 ) -> Shortlists:
-    """The best candidates of each user, apart from what they did and from `positives`."""
+    items, n_valid = best
     positives = positives.of_users(users)
     row = np.searchsorted(users, positives.user_idx)
-    open_to = table.base.copy()
-    open_to[histories.nonzero()] = -np.inf
-    open_to[row, positives.item_idx] = -np.inf
-    width = min(CANDIDATES, data.n_items)
-    best = np.argpartition(-open_to, width - 1, axis=1)[:, :width]
-    order = np.argsort(-np.take_along_axis(open_to, best, axis=1), axis=1, kind="stable")
-    items = np.take_along_axis(best, order, axis=1)
-    n_valid = np.isfinite(np.take_along_axis(open_to, items, axis=1)).sum(axis=1)
+    positives, row = positives.take(n_valid[row] > 0), row[n_valid[row] > 0]
     signals, base = table.at(np.arange(len(users))[:, None], items)
-    useful = n_valid[row] > 0
-    row, item = row[useful], positives.item_idx[useful]
-    positive_signals, positive_base = table.at(row, item)
+    positive_signals, positive_base = table.at(row, positives.item_idx)
     return Shortlists(
         q=stage.factors.q[None],
         fold=np.zeros(len(users), np.int64),
@@ -159,10 +168,10 @@ def _listed(
         signals=signals,
         base=base,
         of_list=row,
-        item=item,
+        item=positives.item_idx,
         positive_signals=positive_signals,
         positive_base=positive_base,
-        weight=_weights(positives.take(useful), row, len(users), data),
+        weight=_weights(positives, row, len(users), data),
     )
 
 

@@ -23,10 +23,14 @@ from apps.recommender.ml.metadata import Field, Traits, fields_of
 
 @dataclass(frozen=True)
 class Students:
-    """Who is scored: confidences of what they did, float32[B, N], and what is known of each."""
+    """Who is scored: confidences of what they did, float32[B, N], and what is known of each.
+
+    seen_too: score an épreuve of the history as if it were not in it; else its score means nothing.
+    """
 
     histories: csr_matrix
     traits: tuple[Traits, ...]
+    seen_too: bool = False
 
     def __len__(self) -> int:
         return len(self.traits)
@@ -66,7 +70,7 @@ class Signal(ABC):
 
     @abstractmethod
     def scores(self, students: Students) -> FloatArray:
-        """float32[C, B, N]; an épreuve of the history is scored as if it were not in it."""
+        """float32[C, B, N]."""
 
 
 SIGNALS: dict[str, type[Signal]] = {}
@@ -154,10 +158,12 @@ class Factors(Signal):
     """iALS: p·q, p solved from the history. The GMF half takes the factors themselves.
 
     items: float32[N + V, D], the épreuves' rows q, then those of the values students have.
+    spread: float32[D, D], the covariance of the students' rows p.
     """
 
     standardised = True
     items: FloatArray
+    spread: FloatArray
     penalty: float
     n_items: int
     user_fields: list[list[Any]]
@@ -168,7 +174,16 @@ class Factors(Signal):
         # The same first draw in every fold: their factors then differ by what they learnt alone.
         rng = np.random.default_rng(settings.seed)
         items = linear.alternate(_extended(data, users), settings.dim, settings.ials, rng)
-        return cls(items, settings.ials, data.n_items, _as_values(users))
+        fitted = cls(
+            items,
+            np.zeros((settings.dim, settings.dim), np.float32),
+            settings.ials,
+            data.n_items,
+            _as_values(users),
+        )
+        p = fitted.p(Students.of(data, np.arange(data.n_users)))
+        centred = p - p.mean(axis=0)
+        return replace(fitted, spread=centred.T @ centred / len(p))
 
     @property
     def q(self) -> FloatArray:
@@ -178,7 +193,17 @@ class Factors(Signal):
     def aligned(self, reference: FloatArray) -> Self:
         """Rotated as near as can be to other rows q [N, D] (Schönemann 1966): same scores."""
         u, _, vt = np.linalg.svd(self.q.T @ reference)
-        return replace(self, items=(self.items @ (u @ vt)).astype(np.float32))
+        turn = (u @ vt).astype(np.float32)
+        return replace(self, items=self.items @ turn, spread=turn.T @ self.spread @ turn)
+
+    def profiles(self) -> FloatArray:
+        """As `Model.profiles`, [N, D]: (q_i - q̄)·S·(q_j - q̄) normalised, S the spread of p."""
+        values, vectors = np.linalg.eigh(self.spread.astype(np.float64))
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        rows = (self.q - self.q.mean(axis=0)) @ root
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        profiles: FloatArray = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return profiles
 
     def taken(self, students: Students) -> csr_matrix:
         """The histories with the students' traits, [B, N + V]."""
@@ -193,14 +218,15 @@ class Factors(Signal):
         part = slice(*taken.indptr[row : row + 2])
         items, weights = taken.indices[part], taken.data[part]
         without = linear.without_each(items, weights, self.items, self._gram, self.penalty)
-        return without[items < self.n_items]
+        of_items: FloatArray = without[items < self.n_items]
+        return of_items
 
     def scores(self, students: Students) -> FloatArray:
         total = self.p(students) @ self.q.T
-        taken, indptr = self.taken(students), students.histories.indptr
-        for row in range(len(students)):
-            history = students.histories.indices[indptr[row] : indptr[row + 1]]
-            if len(history):
+        if students.seen_too:
+            taken, indptr = self.taken(students), students.histories.indptr
+            for row in range(len(students)):
+                history = students.histories.indices[indptr[row] : indptr[row + 1]]
                 without = self.p_without_each(taken, row)
                 total[row, history] = (without * self.q[history]).sum(axis=1)
         return total[None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.core.cache import cache, caches
@@ -14,30 +14,62 @@ from django.db.models import Q
 
 from apps.core.models import Epreuve, User
 from apps.core.selectors import most_popular, popularity
-from apps.recommender import model_store
+from apps.recommender import model_store, selectors
 from apps.recommender.services.catalogue import catalogue_generation
 
 if TYPE_CHECKING:
     from apps.core.querysets import EpreuveQuerySet
-    from apps.recommender.ml.predictor import Predictor
+    from apps.recommender.ml.data_loader import FloatArray
+    from apps.recommender.ml.predictor import Past, Predictor
     from apps.recommender.model_store import Serving
 
 # Kept per student, before what they saw is taken away.
 CANDIDATES = 200
 # The counters that an answer shows may be twice as old; nothing else in it ages.
 ANSWER_SECONDS = 30
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
-SOURCES = NCF, CONTENU, PROFIL, POPULAIRES, RECENTES = (
+SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
     "ncf",
+    "historique",
     "contenu",
     "profil",
     "populaires",
     "recentes",
 )
 
-# Épreuves with their scores, best first.
-Ranking = list[tuple[int, float]]
+# Of each recommendation, at most so many épreuves of the history are named as reasons.
+REASONS = 3
+
+
+class Candidate(NamedTuple):
+    """An épreuve, its score and where that comes from.
+
+    raisons: épreuves of the history and what each adds, None until somebody asks.
+    """
+
+    pk: int
+    score: float
+    source: str
+    raisons: tuple[tuple[int, float], ...] | None = None
+
+
+# Best first.
+Ranking = list[Candidate]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An épreuve of the student's history: without it, the score would be lower by `contribution`.
+
+    geste: the most telling thing they did with it. rang_sans, where it was asked for: the rank that
+    the recommendation would have, None where it would not come from the model.
+    """
+
+    epreuve: Epreuve
+    contribution: float
+    geste: str = ""
+    rang_sans: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +78,7 @@ class Recommendation:
     score: float
     source: str
     epreuve: Epreuve
+    raisons: list[Reason]
 
 
 @dataclass(frozen=True)
@@ -90,6 +123,7 @@ def personalized(
     *,
     top_k: int,
     exclude_seen: bool = True,
+    explain: bool = False,
     filters: dict[str, Any] | None = None,
 ) -> Answer:
     """The model's best unseen épreuves, filled up by popularity and date; never padded."""
@@ -101,17 +135,73 @@ def personalized(
     predictor = serving.predictor if user.personnalisation else None
     chosen = _Chosen(allowed, top_k)
     cached = False
-    if predictor and predictor.knows_user(user.pk):
-        ranking, cached = _candidates(
-            f"personalized:{user.pk}", predictor, lambda: predictor.user_scores(user.pk)
-        )
-        chosen.add(NCF, ranking)
+    if predictor:
+        personal = _Personal(user, predictor)
+        ranking, cached = personal.candidates()
+        chosen.add(ranking)
         if chosen.wanting and (filters or len(ranking) == CANDIDATES):
             # Filters or a long history ate the candidates: rank the whole catalogue again.
-            chosen.add(NCF, _ranking(*predictor.user_scores(user.pk)))
+            chosen.add(personal.ranking(personal.past))
             cached = False
+        chosen.explained_by(personal)
     chosen.fall_back(user)
-    return chosen.answer(serving.version, cached=cached)
+    answer = chosen.answer(serving.version, cached=cached)
+    if predictor:
+        return _with_gestures(
+            answer, user, _Without(personal, allowed, exclude_seen) if explain else None
+        )
+    return answer
+
+
+class _Personal:
+    """What the model says to one student."""
+
+    def __init__(self, user: User, predictor: Predictor) -> None:
+        self.user, self.predictor = user, predictor
+        self.past = selectors.past_of(user)
+        self.source = NCF if predictor.knows_user(user.pk) else HISTORIQUE
+
+    def candidates(self) -> tuple[Ranking, bool]:
+        """The best of the published catalogue with their reasons; were they in the cache?"""
+        if not self.predictor.can_score(self.user.pk, self.past):
+            return [], False
+        past = self.past
+        stamp = hashlib.sha256(repr(sorted(past.traits.items())).encode())
+        for column in (past.item_ids, past.weights, past.timestamps):
+            stamp.update(column.tobytes())
+        what = f"personalized:{self.user.pk}:{stamp.hexdigest()}"
+        return _candidates(what, self.predictor, lambda: self.ranking(past), self.with_reasons)
+
+    def ranking(self, past: Past) -> Ranking:
+        """Every épreuve that the model can score, for a student of that past."""
+        if not self.predictor.can_score(self.user.pk, past):
+            return []
+        newcomers = model_store.newcomers(self.predictor)
+        ids, scores = self.predictor.user_scores(self.user.pk, past, newcomers)
+        new = set(newcomers.item_ids.tolist())
+        source = {pk: CONTENU if pk in new else self.source for pk in ids.tolist()}
+        pairs = zip(ids.tolist(), scores.tolist(), strict=True)
+        return _ranked(Candidate(pk, score, source[pk]) for pk, score in pairs)
+
+    def with_reasons(self, candidates: Ranking) -> Ranking:
+        """Each with what adds most to its score: at most REASONS épreuves of the history."""
+        unexplained = [one for one in candidates if one.raisons is None]
+        if not self.predictor.explains or not unexplained:
+            return candidates
+        newcomers = model_store.newcomers(self.predictor)
+        ids, added = self.predictor.contributions(self.past, newcomers)
+        column = {pk: place for place, pk in enumerate(ids.tolist())}
+        return [
+            one._replace(raisons=self._best(added[:, column[one.pk]]))
+            if one.raisons is None and one.pk in column
+            else one
+            for one in candidates
+        ]
+
+    def _best(self, added: FloatArray) -> tuple[tuple[int, float], ...]:
+        pairs = zip(self.past.item_ids.tolist(), added.tolist(), strict=True)
+        best = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:REASONS]
+        return tuple((pk, amount) for pk, amount in best if amount > 0)
 
 
 def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
@@ -122,14 +212,56 @@ def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
     cached = False
     if predictor and predictor.knows_item(epreuve.pk):
         ranking, cached = _candidates(
-            f"similar:{epreuve.pk}", predictor, lambda: predictor.similar_items(epreuve.pk)
+            f"similar:{epreuve.pk}",
+            predictor,
+            lambda: _alike(NCF, *predictor.similar_items(epreuve.pk)),
         )
-        chosen.add(NCF, _alike(ranking))
+        chosen.add(ranking)
     if chosen.wanting:
         index = model_store.content_index(knowing=epreuve.pk)
-        chosen.add(CONTENU, _alike(_ranking(*index.similar(epreuve.pk))))
+        chosen.add(_alike(CONTENU, *index.similar(epreuve.pk)))
         cached = False
     return chosen.answer(serving.version, cached=cached)
+
+
+class _Without:
+    """Where an épreuve would stand had the student never touched another one."""
+
+    def __init__(self, personal: _Personal, allowed: EpreuveQuerySet, exclude_seen: bool) -> None:
+        self.personal = personal
+        self.allowed = set(allowed.values_list("pk", flat=True))
+        self.exclude_seen = exclude_seen
+        self.kept: dict[int, dict[int, int]] = {}
+
+    def rank(self, epreuve: int, reason: int) -> int | None:
+        if reason not in self.kept:
+            ranking = self.personal.ranking(self.personal.past.without(reason))
+            # Never touched, it would be there to recommend, too.
+            open_to = self.allowed | {reason} if self.exclude_seen else self.allowed
+            shown = [one.pk for one in ranking if one.pk in open_to]
+            self.kept[reason] = {pk: rank for rank, pk in enumerate(shown, start=1)}
+        return self.kept[reason].get(epreuve)
+
+
+def _with_gestures(answer: Answer, user: User, without: _Without | None) -> Answer:
+    """Each reason with what the student did, and, where it is asked for, the rank without it."""
+    named = {reason.epreuve.pk for one in answer.recommendations for reason in one.raisons}
+    gestures = selectors.strongest_gestures(user, named)
+    explained = [
+        replace(
+            one,
+            raisons=[
+                replace(
+                    reason,
+                    geste=gestures[reason.epreuve.pk],
+                    rang_sans=without.rank(one.epreuve.pk, reason.epreuve.pk) if without else None,
+                )
+                for reason in one.raisons
+            ],
+        )
+        for one in answer.recommendations
+    ]
+    return replace(answer, recommendations=explained)
 
 
 class _Chosen:
@@ -138,23 +270,28 @@ class _Chosen:
     def __init__(self, allowed: EpreuveQuerySet, top_k: int) -> None:
         self.allowed = allowed
         self.top_k = top_k
-        self.rows: dict[int, tuple[float, str]] = {}
+        self.rows: dict[int, Candidate] = {}
 
     @property
     def wanting(self) -> int:
         return self.top_k - len(self.rows)
 
-    def add(self, source: str, ranking: Ranking) -> None:
+    def add(self, ranking: Ranking) -> None:
         """Take the best allowed ones, their scores scaled below the last one taken before."""
         if not self.wanting:
             return
-        ceiling = min((score for score, _ in self.rows.values()), default=1.0)
-        allowed = self._allowed_among([pk for pk, _ in ranking])
-        for pk, score in ranking:
-            if pk in allowed and pk not in self.rows:
-                self.rows[pk] = (score * ceiling, source)
+        ceiling = min((row.score for row in self.rows.values()), default=1.0)
+        allowed = self._allowed_among([candidate.pk for candidate in ranking])
+        for candidate in ranking:
+            if candidate.pk in allowed and candidate.pk not in self.rows:
+                self.rows[candidate.pk] = candidate._replace(score=candidate.score * ceiling)
                 if not self.wanting:
                     return
+
+    def explained_by(self, personal: _Personal) -> None:
+        """Reasons for those that came without."""
+        rows = personal.with_reasons(list(self.rows.values()))
+        self.rows = {row.pk: row for row in rows}
 
     def _allowed_among(self, ids: list[int]) -> set[int]:
         # Few candidates are asked for by name; a whole catalogue would overflow the query.
@@ -169,26 +306,33 @@ class _Chosen:
             theirs_or_common = Q(filiere=user.filiere_id) | Q(filiere=None)
             alike = self.allowed.filter(theirs_or_common, niveau=user.niveau)
             theirs = set(alike.values_list("pk", flat=True))
-            self.add(PROFIL, _by_rank([pk for pk in popular if pk in theirs]))
-        self.add(POPULAIRES, _by_rank(popular))
+            self.add(_by_rank(PROFIL, [pk for pk in popular if pk in theirs]))
+        self.add(_by_rank(POPULAIRES, popular))
         if self.wanting:
             recent = self.allowed.exclude(pk__in=self.rows).order_by("-date_publication", "-pk")
             latest = list(recent.values_list("pk", flat=True)[: self.wanting])
-            self.add(RECENTES, _by_rank(latest))
+            self.add(_by_rank(RECENTES, latest))
 
     def answer(self, version: str | None, *, cached: bool) -> Answer:
-        epreuves = Epreuve.objects.with_names().in_bulk(list(self.rows))
-        still_there = [(pk, row) for pk, row in self.rows.items() if pk in epreuves]
+        """The chosen with their épreuves, and those of their reasons."""
+        reasons = {pk for row in self.rows.values() for pk, _ in row.raisons or ()}
+        epreuves = Epreuve.objects.with_names().in_bulk([*self.rows, *reasons])
+        still_there = [row for row in self.rows.values() if row.pk in epreuves]
         recommendations = [
-            Recommendation(rang, round(score, 6), source, epreuves[pk])
-            for rang, (pk, (score, source)) in enumerate(still_there, start=1)
+            Recommendation(
+                rang,
+                round(row.score, 6),
+                row.source,
+                epreuves[row.pk],
+                [
+                    Reason(epreuves[pk], round(added, 6))
+                    for pk, added in row.raisons or ()
+                    if pk in epreuves
+                ],
+            )
+            for rang, row in enumerate(still_there, start=1)
         ]
         return Answer(recommendations, version, cached)
-
-
-def _alike(ranking: Ranking) -> Ranking:
-    """Without those that have nothing in common: they would only fill the page."""
-    return [(pk, score) for pk, score in ranking if score > 0]
 
 
 def _popular_ids() -> list[int]:
@@ -201,26 +345,35 @@ def _popular_ids() -> list[int]:
     return ids
 
 
-def _by_rank(ids: list[int]) -> Ranking:
+def _by_rank(source: str, ids: list[int]) -> Ranking:
     """Where the order is all there is to say, the score says it."""
-    return [(pk, 1 / rank) for rank, pk in enumerate(ids, start=1)]
+    return [Candidate(pk, 1 / rank, source) for rank, pk in enumerate(ids, start=1)]
 
 
 def _candidates(
-    what: str, predictor: Predictor, scores: Callable[[], tuple[Iterable[int], Iterable[float]]]
+    what: str,
+    predictor: Predictor,
+    rank: Callable[[], Ranking],
+    finish: Callable[[Ranking], Ranking] = lambda ranking: ranking,
 ) -> tuple[Ranking, bool]:
     """The best of the published catalogue, from the cache where it is there; was it?"""
     key = f"reco:{CACHE_FORMAT}:{predictor.version}:{catalogue_generation()}:{what}"
-    ranking: Ranking | None = cache.get(key)
-    if ranking is not None:
-        return ranking, True
+    kept: list[tuple[Any, ...]] | None = cache.get(key)
+    if kept is not None:
+        return [Candidate(*row) for row in kept], True
     published = set(Epreuve.objects.published().values_list("pk", flat=True))
-    best = _ranking(*scores())
-    ranking = [(pk, score) for pk, score in best if pk in published][:CANDIDATES]
-    cache.set(key, ranking, settings.RECOMMANDATIONS_CACHE_SECONDES)
+    best = [candidate for candidate in rank() if candidate.pk in published][:CANDIDATES]
+    ranking = finish(best)
+    kept = [tuple(candidate) for candidate in ranking]
+    cache.set(key, kept, settings.RECOMMANDATIONS_CACHE_SECONDES)
     return ranking, False
 
 
-def _ranking(ids: Iterable[int], scores: Iterable[float]) -> Ranking:
-    pairs = ((int(pk), float(score)) for pk, score in zip(ids, scores, strict=True))
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+def _alike(source: str, ids: Iterable[int], scores: Iterable[float]) -> Ranking:
+    """Without those that have nothing in common: they would only fill the page."""
+    pairs = zip(ids, scores, strict=True)
+    return _ranked(Candidate(int(pk), float(score), source) for pk, score in pairs if score > 0)
+
+
+def _ranked(candidates: Iterable[Candidate]) -> Ranking:
+    return sorted(candidates, key=lambda one: (-one.score, one.pk))

@@ -153,15 +153,15 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
 
     from apps.recommender.ml import artifact, data_loader
     from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
-    from apps.recommender.ml.ncf import Ncf
-    from apps.recommender.ml.registry import evaluate_baselines
+    from apps.recommender.ml.recency import forgetting
+    from apps.recommender.ml.registry import build, evaluate_baselines
 
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
-    interactions = selectors.training_pairs()
-    dataset = data_loader.split_by_date(interactions)
+    interactions, metadata = selectors.training_pairs(), selectors.metadata()
+    dataset = forgetting(data_loader.split_by_date(interactions, metadata))
     _describe(run, dataset, interactions.fingerprint())
 
-    model = Ncf(config)
+    model = build(config.architecture, config)
     model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step)
     run.meilleure_epoch = model.best_epoch
     tested = evaluate_model(model, dataset, seed=config.seed)
@@ -174,10 +174,11 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     _patiently(run.save)
 
     # The figures above judge the recipe; what serves has learnt from the latest weeks too.
-    everything = data_loader.whole(interactions)
+    everything = data_loader.whole(interactions, metadata)
+    everything = everything.with_half_life(dataset.half_life)
     model.fit(everything, np.random.default_rng(config.seed), on_step=watch.step)
-    metadata = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
-    info = artifact.save(settings.ML_MODELS_DIR, run.version, model.network, everything, metadata)
+    about = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
+    info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
     row = _patiently(partial(_register, run, config, info))
     return Outcome(run, row)
 
