@@ -164,7 +164,7 @@ class Ease(Tuned):
         self._kept = np.sort(np.argsort(-popularity, kind="stable")[: self.MAX_ITEMS])
         self._position = np.full(data.n_items, -1)
         self._position[self._kept] = np.arange(len(self._kept))
-        self._weights = linear.ease(data.train_matrix[:, self._kept], self.setting)
+        self._weights, _ = linear.ease(data.train_matrix[:, self._kept], self.setting)
 
     def scores(
         self,

@@ -17,7 +17,7 @@ from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Stud
 # it knows nothing, and near their end little.
 CANDIDATES, RANKED = 300, 100
 IALS_GRID = (0.1, 0.2, 0.4)
-EASE_GRID = (10.0, 30.0, 100.0, 400.0, 1000.0)
+EASE_GRID = (10.0, 30.0, 100.0, 200.0, 400.0, 1000.0)
 
 _CELLS_AT_ONCE = 2**21
 

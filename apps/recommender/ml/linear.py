@@ -18,17 +18,31 @@ ITERATIONS = 12
 SCALE = 0.1  # the standard deviation of a first row's length
 
 
-def ease(matrix: csr_matrix, penalty: float) -> FloatArray:
+def ease(matrix: csr_matrix, penalty: float) -> tuple[FloatArray, FloatArray]:
     """The weights B of EASE (Steck 2019, eq. 8), float32[N, N]: s = x·B, nobody votes for itself.
 
-    B = I - P / diag(P), P = (XᵀX + λI)⁻¹, λ the `penalty`.
+    B = I - P / diag(P), P = (XᵀX + λI)⁻¹, λ the `penalty`; then diag(P), float32[N].
     """
     gram = (matrix.T @ matrix).toarray().astype(np.float32)
     gram.flat[:: len(gram) + 1] += penalty
     inverse = inv(gram, overwrite_a=True, assume_a="pos")  # Cholesky
-    weights: FloatArray = inverse / -np.diag(inverse)
+    diagonal = np.diag(inverse).copy()
+    weights: FloatArray = inverse / -diagonal
     np.fill_diagonal(weights, 0)
-    return weights
+    return weights, diagonal
+
+
+def ease_without_row(values: FloatArray, scores: FloatArray, diagonal: FloatArray) -> FloatArray:
+    """What EASE would score a row's own items [H], had that row not been learnt from: float32[H].
+
+    EASE is a ridge regression of each item on the others, so its residual without the row is
+    residual / (1 - leverage) (Allen 1974). values x, scores x·B and diagonal P_kk of the items that
+    the row has; leverage = Σ_k x_k·P_kk·(x_k - s_k) - P_ii·(x_i - s_i)².
+    """
+    residual = values - scores
+    leverage = (values * diagonal * residual).sum() - diagonal * residual**2
+    left_out: FloatArray = values - residual / np.maximum(1 - leverage, 1e-3)
+    return left_out
 
 
 def alternate(matrix: csr_matrix, dim: int, penalty: float, rng: np.random.Generator) -> FloatArray:

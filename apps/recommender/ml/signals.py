@@ -241,12 +241,14 @@ class Factors(Signal):
 class Shallow(Signal):
     """EASE: x·B, over the MAX_ITEMS most popular épreuves; 0 for the others.
 
-    weights: float32[K + V, K]. kept: int64[K], the rows of those that take part.
+    weights: float32[K + V, K + V], diagonal: float32[K + V], as `linear.ease` gives them. kept:
+    int64[K], the rows of those that take part.
     """
 
     standardised = True
     MAX_ITEMS: ClassVar[int] = 3000
     weights: FloatArray
+    diagonal: FloatArray
     kept: IntArray
     n_items: int
     user_fields: list[list[Any]]
@@ -258,14 +260,22 @@ class Shallow(Signal):
         users = fields_of(data.user_traits)
         matrix = _extended(data, users)
         columns = np.concatenate([kept, np.arange(data.n_items, matrix.shape[1])])
-        weights = linear.ease(matrix[:, columns], settings.ease)[:, : len(kept)]
-        return cls(np.ascontiguousarray(weights), kept, data.n_items, _as_values(users))
+        weights, diagonal = linear.ease(matrix[:, columns], settings.ease)
+        return cls(weights, diagonal, kept, data.n_items, _as_values(users))
 
     def scores(self, students: Students) -> FloatArray:
         known = _fields(self.user_fields)
         taken = _with_traits(students.histories[:, self.kept], students.traits, known)
         total = np.zeros((1, len(students), self.n_items), np.float32)
-        total[0][:, self.kept] = taken @ self.weights
+        scores = np.asarray(taken @ self.weights)
+        if students.seen_too:
+            for row in range(len(students)):
+                part = slice(*taken.indptr[row : row + 2])
+                own, values = taken.indices[part], taken.data[part]
+                scores[row, own] = linear.ease_without_row(
+                    values, scores[row, own], self.diagonal[own]
+                )
+        total[0][:, self.kept] = scores[:, : len(self.kept)]
         return total
 
 
