@@ -22,7 +22,7 @@ from apps.recommender.charts import Curve, panel
 from apps.recommender.ml import trainer
 from apps.recommender.ml.config import SEED, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
-from benchmarks.quality import holdout
+from benchmarks.protocols import holdout
 
 WAYS = {"comme l'article": 0.0, "décroissance": trainer.WEIGHT_DECAY}
 COLOURS = ("#dc2626", "#059669")

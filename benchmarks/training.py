@@ -39,7 +39,8 @@ from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import SEED, ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, NegativeSampler, Pairs
 from apps.recommender.ml.ncf_model import BRANCHES, NCF, MLPBranch
-from benchmarks.quality import NOTHING, holdout
+from benchmarks.protocols import holdout
+from benchmarks.public_data import NOTHING
 
 BATCHES, SHOWN_FIRST = (256, 4096, 65_536), 4096
 TURN = 0.25  # seconds
