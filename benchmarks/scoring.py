@@ -67,7 +67,7 @@ class Figures:
 
 
 def trained(log: Dataset) -> NCF:
-    config = TrainingConfig(batch_size=1024, learning_rate=0.002, epochs=EPOCHS)
+    config = TrainingConfig("neumf", batch_size=1024, learning_rate=0.002, epochs=EPOCHS)
     return trainer.refit(log, config, trainer.whole_plan(config))
 
 

@@ -158,7 +158,8 @@ def _on_one_batch(log: Dataset, config: TrainingConfig) -> Step:
     pairs = positives + sampler.sample(positives.user_idx, NEGATIVES, rng)
     order = torch.from_numpy(rng.permutation(len(pairs)))[: config.batch_size]
     users, items = (
-        torch.from_numpy(column)[order].to(config.device) for column in vars(pairs).values()
+        torch.from_numpy(column)[order].to(config.device)
+        for column in (pairs.user_idx, pairs.item_idx)
     )
     labels = (order < n).float().to(config.device)
     train = _train_step(log, config)
@@ -259,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
         log = random_log(*ML_100K)
     found = {
         str(size): measure(
-            log, TrainingConfig(batch_size=size, device=options.device), options.seconds
+            log, TrainingConfig("neumf", batch_size=size, device=options.device), options.seconds
         )
         for size in BATCHES
     }

@@ -12,7 +12,7 @@ from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.model import NO_TRAITS, Model
 from benchmarks.protocols import holdout, leave_one_out
-from benchmarks.quality import DEFAULT, learnt, main
+from benchmarks.quality import DEFAULT, learnt, main, options_of
 from tests.benchmarks.conftest import Files
 
 N = 24
@@ -197,6 +197,12 @@ def test_newcomers_are_measured_beside_the_others(
     assert result["held_out_items"]["hybrid"]["ndcg@10"] > 0.9, "colours tell all"
     for words in ("absents de l'entraînement", "le nombre de leurs clics", "parmi des items"):
         assert words in err
+
+
+def test_every_model_is_measured_once_the_default_among_them() -> None:
+    asked = options_of(["--protocol=holdout", "--data=some.inter"]).models
+    assert asked.count(DEFAULT) == 1
+    assert len(set(asked)) == len(asked) == len(registry.MODELS)
 
 
 def test_ids_only_says_so(board: Files, capsys: pytest.CaptureFixture[str]) -> None:
