@@ -27,6 +27,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -348,11 +349,11 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
 
 
 def share(text: str) -> float:
-    """A number between 0 and 1, both excluded; raises ValueError."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise ValueError
-    return value
+    """A number between 0 and 1, both excluded."""
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} : donnez une part entre 0 et 1, par exemple 0.1.")
 
 
 def impossible(options: argparse.Namespace) -> str | None:

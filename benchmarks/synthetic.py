@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +101,13 @@ class Size:
 
     @classmethod
     def of(cls, text: str) -> "Size":
-        """`200x150x15000`; raises ValueError."""
-        n_users, n_items, n_interactions = map(int, text.split("x"))
-        return cls(n_users, n_items, n_interactions)
+        """`200x150x15000`."""
+        with suppress(ValueError):
+            n_users, n_items, n_interactions = map(int, text.split("x"))
+            return cls(n_users, n_items, n_interactions)
+        raise argparse.ArgumentTypeError(
+            f"{text} : donnez étudiants x épreuves x interactions, par exemple {SIZES[0]}."
+        )
 
     def __str__(self) -> str:
         return f"{self.n_users}x{self.n_items}x{self.n_interactions}"
