@@ -22,7 +22,7 @@ from apps.recommender.charts import Curve, panel
 from apps.recommender.ml import trainer
 from apps.recommender.ml.config import SEED, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
-from benchmarks.quality import holdout
+from benchmarks.protocols import holdout
 
 WAYS = {"comme l'article": 0.0, "décroissance": trainer.WEIGHT_DECAY}
 COLOURS = ("#dc2626", "#059669")
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng(options.seed)
     log = holdout(options.data, rng).with_validation(rng)
-    config = TrainingConfig(epochs=options.epochs, seed=options.seed)
+    config = TrainingConfig("neumf", epochs=options.epochs, seed=options.seed)
     found = {name: curve(log, config, decay) for name, decay in WAYS.items()}
     print(table(found), file=sys.stderr)
     if options.picture:

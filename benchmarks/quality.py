@@ -1,169 +1,110 @@
 """How good is every model of the registry, on public data and by public protocols?
 
     python -m benchmarks.quality --protocol holdout --data ml-100k.inter --seeds 42 43 44
+    python -m benchmarks.quality --protocol holdout --data ml-100k.inter \\
+        --items ml-100k.item --users ml-100k.user --held-out-users .1 --clicks 1 3 10
     python -m benchmarks.quality --protocol leave-one-out --data lastfm/ --dataset lastfm
 
-`holdout`: every line is a positive; of each user 75 % train and 25 % test, drawn by the seed; the
-candidates are all items minus the user's training part. `leave-one-out`: one test item a user
-among 99 given negatives (He et al. 2017), *raw* as papers print it and *seen-masked*, without the
-negatives that are the user's own training items. Equal scores never favour the positive.
+`holdout`: every line is a positive, its `rating` a weight and its `timestamp` a date; of each user
+75 % train and 25 % test, drawn by the seed; the candidates are all items minus the user's training
+part. `leave-one-out`: ids only, one test item a user among 99 given negatives (He et al. 2017),
+*raw* as papers print it and *seen-masked*, without the negatives that are the user's own training
+items. Equal scores never favour the positive.
 
-Settings and epochs are chosen on a tenth of the training pairs, then the model learns again from
-all of them; the test is looked at once. Figures are means over the seeds, `map` divides by the
-number of relevant items, intervals are the paired bootstrap over users, at 95 %, of the default's
-NDCG@10 minus the model's. The table goes to stderr, one line of JSON to stdout.
+Settings, epochs and half-life are chosen on a tenth of the training pairs, then the model learns
+again from all of them; the test is looked at once. Figures are means over the seeds, `map` divides
+by the number of relevant items, intervals are the paired bootstrap over users, at 95 %, of the
+default's NDCG@10 minus the model's. The table goes to stderr, one line of JSON to stdout.
+
+`--held-out-users`: a share of the students is absent from all that is learnt and chosen, then
+ranked for by their history; beside them, the same students with a model that learnt from them too.
+`--clicks`: with so few of their training pairs. `--held-out-items`: a share of the items is absent,
+placed among the others by traits and words, and ranked alone.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
 from apps.recommender.labels import METRICS, MODELS
-from apps.recommender.ml import registry
+from apps.recommender.ml import recency, registry
+from apps.recommender.ml.baselines import Popularity
 from apps.recommender.ml.config import SEED, TrainingConfig
-from apps.recommender.ml.data_loader import BoolArray, Dataset, IntArray, Pairs
-from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
-from apps.recommender.ml.metrics import (
-    Outcome,
-    Values,
-    average_precision,
-    hit_rate,
-    ndcg,
-    precision,
-    recall,
-)
+from apps.recommender.ml.data_loader import Dataset
+from apps.recommender.ml.evaluation import paired_bootstrap
 from apps.recommender.ml.model import Model
+from benchmarks.newcomers import NewItems, NewStudents, NothingKnown
+from benchmarks.protocols import (
+    SHOWN,
+    K,
+    Quality,
+    Task,
+    holdout,
+    leave_one_out,
+    with_validation,
+)
+from benchmarks.public_data import inputs
 
-K = 10
-TEST, VALIDATION = 0.25, 0.1
-SHOWN = ("ndcg", "precision", "recall", "map", "hr")
 DEFAULT = TrainingConfig().architecture
-NOTHING = Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
+POPULARITY, RANDOM = "popularite", "aleatoire"
 
 
 @dataclass(frozen=True)
-class Quality:
-    """metrics: `ndcg@10`… -> mean over users. ndcg: float64[U], of the users measured."""
+class Newcomers:
+    """Who and what is held out of training, where it was asked for."""
 
-    metrics: dict[str, float]
-    ndcg: Values
+    students: NewStudents | None
+    clicks: tuple[int, ...]
+    items: NewItems | None
 
+    @classmethod
+    def drawn(cls, task: Task, options: argparse.Namespace, seed: int) -> "Newcomers":
+        """By the seed."""
+        data = replace(task.train, test=task.test)
+        users, items = options.held_out_users, options.held_out_items
+        return cls(
+            NewStudents.drawn(data, users, seed) if users else None,
+            tuple(options.clicks),
+            NewItems.drawn(data, items, seed) if items else None,
+        )
 
-# What a protocol measures, by name: one table each.
-Measures = dict[str, Callable[[Model], Quality]]
+    def references(self, seed: int) -> dict[str, float]:
+        """What popularity gives to new students, and chance to new items."""
+        found = {}
+        if self.students and self.clicks:
+            popularity = Popularity()
+            popularity.fit(self.students.train, np.random.default_rng(seed))
+            found[POPULARITY] = self.students.ndcg(popularity, self.students.train)
+        if self.items:
+            found[RANDOM] = self.items.ndcg_at_random()
+        return found
 
-
-@dataclass(frozen=True)
-class Task:
-    """A log of which `train` may be learnt, and how what was learnt is measured."""
-
-    train: Dataset
-    measures: Measures
-
-    def with_validation(self, rng: np.random.Generator) -> Dataset:
-        """The same with a tenth of the training pairs, drawn at random, for validation."""
-        pairs = self.train.train
-        drawn = rng.random(len(pairs)) < VALIDATION
-        return replace(self.train, train=_of(pairs, ~drawn), validation=_of(pairs, drawn))
-
-
-def holdout(file: Path, rng: np.random.Generator) -> Task:
-    """A tab-separated file with `user_id` and `item_id` in its header (RecBole's `.inter`)."""
-    log = pd.read_csv(file, sep="\t", dtype=str).rename(columns=lambda name: name.split(":")[0])
-    log = log[["user_id", "item_id"]].drop_duplicates()
-    (users, user_ids), (items, item_ids) = (pd.factorize(log[name]) for name in log)
-    tested = _share_of_each_user(users, TEST, rng)
-    pairs = Pairs(users.astype(np.int64), items.astype(np.int64))
-    rows = np.arange(len(user_ids)), np.arange(len(item_ids))
-    dataset = Dataset(*rows, _of(pairs, ~tested), NOTHING, _of(pairs, tested))
-
-    def measured(model: Model) -> Quality:
-        found = evaluate_model(model, dataset)
-        names = {f"{name}@{K}": found.metrics[f"{name}_at_{K}"] for name in SHOWN}
-        return Quality(names, found.ndcg_by_user)
-
-    return Task(replace(dataset, test=NOTHING), {"": measured})
-
-
-def leave_one_out(folder: Path, name: str) -> Task:
-    """`NAME.train.rating`, `.test.rating` and `.test.negative` of the NCF paper."""
-    train, test = (_ratings(folder / f"{name}.{part}.rating") for part in ("train", "test"))
-    negatives = list(_negatives(folder / f"{name}.test.negative"))
-    n_users = max(train.user_idx.max(), test.user_idx.max()) + 1
-    n_items = max(train.item_idx.max(), test.item_idx.max(), *(max(row) for row in negatives)) + 1
-    dataset = Dataset(np.arange(n_users), np.arange(n_items), train, NOTHING, NOTHING)
-    seen = dataset.train_matrix.toarray() > 0
-
-    def measured(model: Model, *, masked: bool) -> Quality:
-        ranks = _ranks(model, dataset, test, negatives, seen if masked else np.zeros_like(seen))
-        return _quality_of_ranks(ranks, int(n_items))
-
-    return Task(
-        dataset,
-        {
-            "raw": lambda model: measured(model, masked=False),
-            "seen-masked": lambda model: measured(model, masked=True),
-        },
-    )
+    def measured(self, learn: "Learn", model: Model, fitted: Dataset) -> dict[str, float]:
+        """Figures by name, of models without them; `model` learnt `fitted`, with them."""
+        found = {}
+        if self.students:
+            without, data = learn(self.students.train)
+            found["users"] = self.students.ndcg(without, data)
+            found["in_training"] = self.students.ndcg_in_training(model, fitted)
+            for n in self.clicks:
+                found[f"clicks {n}"] = self.students.ndcg(without, data, n)
+        if self.items:
+            found["items"], found["items_mean"] = self.items.ndcg(*learn(self.items.train))
+        return found
 
 
-def _ranks(
-    model: Model, data: Dataset, test: Pairs, negatives: list[list[int]], hidden: BoolArray
-) -> IntArray:
-    """How many of the negatives stand before each positive: all that do not score lower."""
-    ranks = []
-    for user, item, given in zip(
-        test.user_idx.tolist(), test.item_idx.tolist(), negatives, strict=True
-    ):
-        others = np.setdiff1d(given, [item])
-        others = others[~hidden[user, others]]
-        scores = model.scores(*data.history(user), user)
-        ranks.append(np.sum(~(scores[others] < scores[item])))
-    return np.array(ranks, dtype=np.int64)
-
-
-def _quality_of_ranks(ranks: IntArray, n_items: int) -> Quality:
-    hits = ranks[:, None] == np.arange(K)
-    outcome = Outcome(np.full(hits.shape, -1), hits, np.ones(len(ranks), np.int64), n_items)
-    formulas = (ndcg, precision, recall, average_precision, hit_rate)
-    means = [float(formula(outcome).mean()) for formula in formulas]
-    names = (f"{name}@{K}" for name in SHOWN)
-    return Quality(dict(zip(names, means, strict=True)), ndcg(outcome))
-
-
-def _share_of_each_user(users: IntArray, share: float, rng: np.random.Generator) -> BoolArray:
-    """bool[n]: `share` of each user's rows, to the nearest, at random."""
-    shuffled = rng.permutation(len(users))
-    by_user = shuffled[np.argsort(users[shuffled], kind="stable")]
-    n = np.bincount(users)
-    position = np.arange(len(users)) - np.repeat(np.cumsum(n) - n, n)
-    drawn = np.empty(len(users), dtype=np.bool_)
-    drawn[by_user] = position < np.floor(n * share + 0.5)[users[by_user]]
-    return drawn
-
-
-def _of(pairs: Pairs, kept: BoolArray) -> Pairs:
-    return Pairs(pairs.user_idx[kept], pairs.item_idx[kept])
-
-
-def _ratings(file: Path) -> Pairs:
-    columns = pd.read_csv(file, sep="\t", header=None, usecols=[0, 1]).drop_duplicates()
-    return Pairs(*(columns[place].to_numpy(np.int64) for place in (0, 1)))
-
-
-def _negatives(file: Path) -> Iterator[list[int]]:
-    for line in file.read_text(encoding="utf-8").splitlines():
-        yield [int(item) for item in line.split("\t")[1:] if item]
+# From a log to a model, and to the log with the half-life that was chosen.
+Learn = Callable[[Dataset], tuple[Model, Dataset]]
 
 
 @dataclass(frozen=True)
@@ -173,22 +114,39 @@ class Row:
     qualities: dict[str, Quality]
     seconds: float
     trials: int
+    newcomers: dict[str, float] = field(default_factory=dict)
 
 
-def measure(name: str, task: Task, config: TrainingConfig, bar: "tqdm[Any]") -> Row:
-    """Choose on a part of training, learn from all of it, look at the test once."""
+def learnt(
+    name: str, data: Dataset, config: TrainingConfig, bar: "tqdm[Any]"
+) -> tuple[Model, Dataset]:
+    """Choose on a part of training, learn from all of it."""
     model, seed = registry.build(name, config), config.seed
-    bar.set_description(f"{MODELS.get(name, name)}, graine {seed}")
-    started = time.perf_counter()
-    tuning = task.with_validation(np.random.default_rng(seed))
+    tuning = recency.forgetting(with_validation(data, np.random.default_rng(seed)))
     model.fit(
         tuning, np.random.default_rng(seed), lambda entry: bar.set_postfix(epoch=entry["epoch"])
     )
-    model.fit(task.train, np.random.default_rng(seed))
+    fitted = data.with_half_life(tuning.half_life)
+    model.fit(fitted, np.random.default_rng(seed))
+    return model, fitted
+
+
+def measure(
+    name: str, task: Task, config: TrainingConfig, bar: "tqdm[Any]", newcomers: Newcomers
+) -> Row:
+    """Learn, look at the test once; then learn without newcomers, and look at them."""
+    bar.set_description(f"{MODELS.get(name, name)}, graine {config.seed}")
+    started = time.perf_counter()
+    model, fitted = learnt(name, task.train, config, bar)
     seconds = time.perf_counter() - started
-    found = {label: measured(model) for label, measured in task.measures.items()}
+    found = {label: measured(model, fitted) for label, measured in task.measures.items()}
+    of_newcomers = {}
+    if model.by_history:
+        of_newcomers = newcomers.measured(
+            lambda data: learnt(name, data, config, bar), model, fitted
+        )
     bar.update()
-    return Row(found, seconds, model.trials)
+    return Row(found, seconds, model.trials, of_newcomers)
 
 
 def summary(rows: dict[str, list[Row]], label: str) -> dict[str, dict[str, float]]:
@@ -226,23 +184,99 @@ def table(rows: dict[str, list[Row]], label: str) -> str:
         figures += "".join(f"{value:>9.4f}" for value in means[name].values())
         gap = "  [{:+.4f} ; {:+.4f}]".format(*gaps[name]) if name in gaps else ""
         lines.append(f"{MODELS.get(name, name):<12}{figures}{gap}")
-    lines[0] = f"{label:<12}{lines[0]}  {MODELS[DEFAULT]} − modèle, NDCG@10, à 95 %"
+    lines[0] = f"{label:<12}{lines[0]}  {MODELS.get(DEFAULT, DEFAULT)} − modèle, NDCG@10, à 95 %"
     return "\n".join(lines)
 
 
-def run(options: argparse.Namespace) -> dict[str, list[Row]]:
+def of_newcomers(
+    rows: dict[str, list[Row]], references: list[dict[str, float]], options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """`held_out_users`, `clicks` and `held_out_items`, those that were asked for."""
+    floor = _means(references)
+    means = {name: _means([row.newcomers for row in of]) for name, of in rows.items()}
+    means = {name: found for name, found in means.items() if found}
+    result: dict[str, dict[str, Any]] = {}
+    if options.held_out_users:
+        result["held_out_users"] = {
+            name: {
+                f"ndcg@{K}": found["users"],
+                "in_training": found["in_training"],
+                "share": found["users"] / found["in_training"] if found["in_training"] else None,
+            }
+            for name, found in means.items()
+        }
+    if options.clicks:
+        result["clicks"] = {
+            name: {str(n): found[f"clicks {n}"] for n in options.clicks}
+            for name, found in means.items()
+        } | {POPULARITY: floor[POPULARITY]}
+    if options.held_out_items:
+        result["held_out_items"] = {
+            name: {f"ndcg@{K}": found["items"], "same_for_all": found["items_mean"]}
+            for name, found in means.items()
+        } | {RANDOM: floor[RANDOM]}
+    return result
+
+
+def _means(found: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+TITLES = {
+    "held_out_users": "NDCG@10 d'étudiants absents de l'entraînement, présents, et leur rapport",
+    "clicks": "NDCG@10 des mêmes, par le nombre de leurs clics",
+    "held_out_items": "NDCG@10 parmi des items absents, et avec la même liste pour tous",
+}
+
+
+def table_of_newcomers(name: str, found: dict[str, Any]) -> str:
+    """One of the results of `of_newcomers`, for people."""
+    lines = [TITLES[name]]
+    for model, figures in found.items():
+        columns = figures if isinstance(figures, dict) else {"": figures}
+        cells = "".join(
+            f"{title:>14} {'—' if value is None else format(value, '.4f')}"
+            for title, value in columns.items()
+        )
+        lines.append(f"{MODELS.get(model, model):<12}{cells}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of every model and seed; what was learnt from; the references of each seed."""
+
+    rows: dict[str, list[Row]]
+    inputs: list[str]
+    references: list[dict[str, float]]
+
+
+def run(options: argparse.Namespace) -> Found:
     """Every model with every seed."""
-    rows: dict[str, list[Row]] = {name: [] for name in options.models}
+    found = Found({name: [] for name in options.models}, [], [])
     with tqdm(total=len(options.models) * len(options.seeds), file=sys.stderr) as bar:
         for seed in options.seeds:
-            if options.protocol == "holdout":
-                task = holdout(options.data, np.random.default_rng(seed))
-            else:
-                task = leave_one_out(options.data, options.dataset)
+            task = task_of(options, seed)
+            newcomers = Newcomers.drawn(task, options, seed)
+            found.references.append(newcomers.references(seed))
+            found.inputs[:] = inputs(task.train)
             for name in options.models:
                 config = TrainingConfig(seed=seed, **options.option.get(name, {}))
-                rows[name].append(measure(name, task, config, bar))
-    return rows
+                found.rows[name].append(measure(name, task, config, bar, newcomers))
+    return found
+
+
+def task_of(options: argparse.Namespace, seed: int) -> Task:
+    """What the command line asks for."""
+    if options.protocol == "leave-one-out":
+        return leave_one_out(options.data, options.dataset)
+    return holdout(
+        options.data,
+        np.random.default_rng(seed),
+        items=options.items,
+        users=options.users,
+        ids_only=options.ids_only,
+    )
 
 
 def model_options(given: list[str]) -> dict[str, dict[str, Any]]:
@@ -277,7 +311,23 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--ids-only",
         action="store_true",
-        help="sans notes ni métadonnées, ce que font déjà tous les modèles d'aujourd'hui",
+        help="rien que les identifiants : ni notes, ni dates (un ordre n'est pas un identifiant), "
+        "ni métadonnées, ni titres",
+    )
+    parser.add_argument("--items", type=Path, help="fichier .item : ce qu'on sait des items")
+    parser.add_argument("--users", type=Path, help="fichier .user : ce qu'on sait des étudiants")
+    parser.add_argument(
+        "--held-out-users", type=share, metavar="PART", help="part d'étudiants tenus à l'écart"
+    )
+    parser.add_argument(
+        "--clicks",
+        type=int,
+        nargs="+",
+        default=[],
+        help="ce que reçoivent ces étudiants quand on ne connaît d'eux que tant de clics",
+    )
+    parser.add_argument(
+        "--held-out-items", type=share, metavar="PART", help="part d'items tenus à l'écart"
     )
     parser.add_argument(
         "--option",
@@ -293,27 +343,62 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
         parser.error(str(error))
     if options.protocol == "leave-one-out" and not options.dataset:
         parser.error("--protocol leave-one-out demande --dataset NOM")
+    if complaint := impossible(options):
+        parser.error(complaint)
     return options
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1, both excluded."""
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} : donnez une part entre 0 et 1, par exemple 0.1.")
+
+
+def impossible(options: argparse.Namespace) -> str | None:
+    """What is asked for together and cannot be, with what to do."""
+    more = (options.items, options.users, options.held_out_users, options.held_out_items)
+    if options.protocol != "holdout" and any(more):
+        return (
+            "--items, --users, --held-out-users et --held-out-items demandent --protocol holdout."
+        )
+    if options.clicks and not options.held_out_users:
+        return "--clicks demande --held-out-users PART."
+    if any(n < 1 for n in options.clicks):
+        return "--clicks demande des entiers d'au moins 1."
+    if options.held_out_items and (options.ids_only or not options.items):
+        return "--held-out-items demande --items FICHIER, sans --ids-only."
+    return None
 
 
 def main(argv: list[str] | None = None) -> None:
     options = options_of(argv)
     torch.set_num_threads(1)
-    rows = run(options)
+    try:
+        found = run(options)
+    except NothingKnown as error:
+        sys.exit(str(error))
+    rows = found.rows
+    newcomers = of_newcomers(rows, found.references, options)
     labels = list(next(iter(rows.values()))[0].qualities)
     for label in labels:
         print(f"\n{table(rows, label)}", file=sys.stderr)
+    for name, figures in newcomers.items():
+        print(f"\n{table_of_newcomers(name, figures)}", file=sys.stderr)
     result = {
         "protocol": options.protocol,
         "dataset": options.dataset or options.data.stem,
         "seeds": options.seeds,
-        "ids_only": True,
+        "ids_only": not found.inputs,
+        "inputs": found.inputs,
         "options": options.option,
         "default": DEFAULT,
         "models": summary(rows, labels[0]),
         "intervals": intervals(rows, labels[0]),
         "seconds": {name: float(np.mean([r.seconds for r in of])) for name, of in rows.items()},
         "trials": {name: of_model[0].trials for name, of_model in rows.items()},
+        **newcomers,
     }
     if len(labels) > 1:
         result["seen_masked"] = summary(rows, labels[1])

@@ -35,7 +35,8 @@ from apps.recommender.ml.model import NO_ITEMS, NO_WEIGHTS
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
 from apps.recommender.ml.retrieval import WIDTH, Shortlist, best
 from apps.recommender.ml.synthetic import generate
-from benchmarks.quality import NOTHING, holdout
+from benchmarks.protocols import holdout
+from benchmarks.public_data import NOTHING
 
 K = 10
 SIZES = (150, 10_000, 100_000, 1_000_000)
@@ -66,7 +67,7 @@ class Figures:
 
 
 def trained(log: Dataset) -> NCF:
-    config = TrainingConfig(batch_size=1024, learning_rate=0.002, epochs=EPOCHS)
+    config = TrainingConfig("neumf", batch_size=1024, learning_rate=0.002, epochs=EPOCHS)
     return trainer.refit(log, config, trainer.whole_plan(config))
 
 

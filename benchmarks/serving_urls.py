@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from apps.core.models import User
 from apps.recommender import model_store
+from apps.recommender.selectors import past_of
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as product
 
@@ -38,8 +39,10 @@ class ScoringView(APIView):
         predictor = model_store.active_model().predictor
         if predictor is None:
             return Response({"ms": None}, status=409)
+        user = cast(User, request.user)
+        past = past_of(user)
         start = time.perf_counter()
-        predictor.user_scores(cast(User, request.user).pk)
+        predictor.user_scores(user.pk, past)
         return Response({"ms": 1e3 * (time.perf_counter() - start)})
 
 

@@ -39,7 +39,8 @@ from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import SEED, ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, NegativeSampler, Pairs
 from apps.recommender.ml.ncf_model import BRANCHES, NCF, MLPBranch
-from benchmarks.quality import NOTHING, holdout
+from benchmarks.protocols import holdout
+from benchmarks.public_data import NOTHING
 
 BATCHES, SHOWN_FIRST = (256, 4096, 65_536), 4096
 TURN = 0.25  # seconds
@@ -157,7 +158,8 @@ def _on_one_batch(log: Dataset, config: TrainingConfig) -> Step:
     pairs = positives + sampler.sample(positives.user_idx, NEGATIVES, rng)
     order = torch.from_numpy(rng.permutation(len(pairs)))[: config.batch_size]
     users, items = (
-        torch.from_numpy(column)[order].to(config.device) for column in vars(pairs).values()
+        torch.from_numpy(column)[order].to(config.device)
+        for column in (pairs.user_idx, pairs.item_idx)
     )
     labels = (order < n).float().to(config.device)
     train = _train_step(log, config)
@@ -258,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
         log = random_log(*ML_100K)
     found = {
         str(size): measure(
-            log, TrainingConfig(batch_size=size, device=options.device), options.seconds
+            log, TrainingConfig("neumf", batch_size=size, device=options.device), options.seconds
         )
         for size in BATCHES
     }
