@@ -109,12 +109,13 @@ def tensors(signals: Sequence[Signal]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> list[Signal]:
-    """What `tensors` gave, at work again."""
+    """What `tensors` gave, at work again, whatever the order of the names. Raises KeyError."""
+    places = {name: place for place, name in enumerate(SIGNALS)}
     signals = []
-    for name, others in values.items():
+    for name in sorted(values, key=places.__getitem__):
         prefix = f"{name}."
         own = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
-        signals.append(SIGNALS[name](**own, **others))
+        signals.append(SIGNALS[name](**own, **values[name]))
     return signals
 
 
