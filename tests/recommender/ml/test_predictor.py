@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,14 +7,16 @@ import pytest
 import torch
 
 from apps.recommender.ml import ncf
+from apps.recommender.ml import predictor as module
 from apps.recommender.ml.architectures import ARCHITECTURES, HYBRID
 from apps.recommender.ml.artifact import erase_user, save
 from apps.recommender.ml.config import TrainingConfig
-from apps.recommender.ml.data_loader import Dataset, FloatArray
+from apps.recommender.ml.data_loader import Dataset, FloatArray, Interactions, split_by_date
 from apps.recommender.ml.errors import CorruptArtifact
+from apps.recommender.ml.metadata import Metadata, Traits
 from apps.recommender.ml.model import Model
 from apps.recommender.ml.ncf import Ncf
-from apps.recommender.ml.predictor import Past, Predictor
+from apps.recommender.ml.predictor import Newcomers, Past, Predictor
 from apps.recommender.ml.registry import build
 
 NOBODYS = Past(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64), {})
@@ -148,3 +151,167 @@ def test_a_model_of_other_bytes_than_registered_is_refused(
     info = save(tmp_path, "v1", small_model, board, {})
     with pytest.raises(CorruptArtifact):
         Predictor.load(info.path, sha256="0" * 64)
+
+
+# --- The reasons, and who came after training -----------------------------------------------------
+
+ALGEBRE, OPTIQUE = {"matiere": ("ALGEBRE",)}, {"matiere": ("OPTIQUE",)}
+L1, L2 = {"niveau": ("L1",)}, {"niveau": ("L2",)}
+STRANGER = 5  # whom no model met
+
+
+@pytest.fixture(scope="module")
+def informed(
+    checkerboard: Interactions, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Predictor, Dataset]:
+    """The checkerboard with traits and words, unequal in worth, forgetting in half a year."""
+    metadata = Metadata(
+        {user: (L1, L2)[user % 2] for user in range(1000, 1030)},
+        {item: (ALGEBRE, OPTIQUE)[item % 2] for item in range(7000, 7030)},
+        {item: ("anneaux", "lentilles")[item % 2] for item in range(7000, 7030)},
+    )
+    weights = np.random.default_rng(2).uniform(1, 5, len(checkerboard)).astype(np.float32)
+    data = split_by_date(replace(checkerboard, weights=weights), metadata)
+    data = data.with_half_life(180.0 * 24 * 3600)
+    config = TrainingConfig(epochs=5, batch_size=64, embedding_dim=8, learning_rate=0.01)
+    model = build(config.architecture, config)
+    model.fit(data, np.random.default_rng(1))
+    with torch.no_grad():  # a second stage that has plenty to say
+        for parameter in model.network.parameters():
+            torch.nn.init.normal_(
+                parameter, std=0.2, generator=torch.Generator().manual_seed(parameter.numel())
+            )
+    path = save(tmp_path_factory.mktemp("models"), "v1", model, data, {}).path
+    return Predictor.load(path), data
+
+
+def past_in(data: Dataset, *item_ids: int, traits: Traits = L1) -> Past:
+    n = len(item_ids)
+    dates = int(data.train.timestamps.max()) - np.arange(n) * 40 * 24 * 3600
+    return Past(np.array(item_ids), np.linspace(1, 5, n, dtype=np.float32), dates, traits)
+
+
+def new_ones(predictor: Predictor) -> Newcomers:
+    """7004 is known; 8000 is like the even ones, 8001 like the odd ones."""
+    return predictor.newcomers(
+        [8001, 7004, 8000], ["lentilles", "anneaux", "anneaux"], [OPTIQUE, ALGEBRE, ALGEBRE]
+    )
+
+
+def test_a_thing_of_the_past_adds_the_difference_that_it_makes(
+    informed: tuple[Predictor, Dataset],
+) -> None:
+    predictor, data = informed
+    assert predictor.explains
+    newcomers = new_ones(predictor)
+    past = past_in(data, 7010, 7002, 9999, 7021, 7004)  # out of order; nobody knows 9999
+    item_ids, added = predictor.contributions(past, newcomers)
+    all_ids, everything = predictor.user_scores(STRANGER, past, newcomers)
+    assert np.array_equal(item_ids, all_ids)
+    assert added.shape == (5, 32)
+    assert added.dtype == np.float32
+    for row, item_id in enumerate(past.item_ids.tolist()):
+        _, less = predictor.user_scores(STRANGER, past.without(item_id), newcomers)
+        np.testing.assert_allclose(added[row], everything - less, atol=1e-6)
+    assert not added[2].any()
+    assert all(added[row].any() for row in (0, 1, 3, 4))
+
+
+def test_a_few_at_a_time_the_reasons_are_the_same(
+    informed: tuple[Predictor, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, data = informed
+    past = past_in(data, 7010, 7002, 7021, 7004)
+    _, at_once = predictor.contributions(past)
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    np.testing.assert_allclose(predictor.contributions(past)[1], at_once, atol=1e-6)
+
+
+def test_a_past_of_one_thing_or_of_none_has_its_reasons_too(
+    informed: tuple[Predictor, Dataset],
+) -> None:
+    predictor, data = informed
+    one = past_in(data, 7010)
+    _, with_it = predictor.user_scores(STRANGER, one)
+    _, without_it = predictor.user_scores(STRANGER, one.without(7010))
+    np.testing.assert_allclose(predictor.contributions(one)[1], [with_it - without_it], atol=1e-6)
+    assert predictor.contributions(NOBODYS)[1].shape == (0, 30)
+    unknown = past_in(data, 9998, 9999)
+    assert not predictor.contributions(unknown)[1].any()
+
+
+def test_a_network_does_not_say_why(board: Dataset, small_model: Ncf, tmp_path: Path) -> None:
+    predictor = Predictor.load(save(tmp_path, "v1", small_model, board, {}).path)
+    assert not predictor.explains
+    with pytest.raises(TypeError, match="neumf"):
+        predictor.contributions(past_of(board, 1004))
+
+
+def test_a_past_without_one_thing_keeps_all_else(informed: tuple[Predictor, Dataset]) -> None:
+    past = past_in(informed[1], 7010, 7002, 7021)
+    less = past.without(7002)
+    assert less.item_ids.tolist() == [7010, 7021]
+    assert less.weights.tolist() == [1, 5]
+    assert less.timestamps.tolist() == past.timestamps[[0, 2]].tolist()
+    assert less.traits == past.traits
+    assert len(past) == 3
+    assert len(past.without(1)) == 3
+
+
+def test_what_the_model_never_met_of_a_past_is_ignored(
+    informed: tuple[Predictor, Dataset],
+) -> None:
+    predictor, data = informed
+    past = past_in(data, 9999, 7002, 9998, 7021)
+    known = past.without(9999).without(9998)
+    for one, other in zip(
+        predictor.user_scores(STRANGER, past), predictor.user_scores(STRANGER, known), strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_who_did_something_that_is_known_can_be_scored(
+    informed: tuple[Predictor, Dataset],
+) -> None:
+    predictor, data = informed
+    assert predictor.can_score(STRANGER, past_in(data, 9999, 7002))
+    assert not predictor.can_score(STRANGER, past_in(data, 9999))
+    assert not predictor.can_score(1000, NOBODYS)  # all that is known of them is what they did
+
+
+def test_a_new_epreuve_is_placed_among_its_like(informed: tuple[Predictor, Dataset]) -> None:
+    predictor, data = informed
+    newcomers = new_ones(predictor)
+    assert newcomers.item_ids.tolist() == [8001, 8000]
+    for past, better in (
+        (past_in(data, 7010, 7002, 7004), 8000),
+        (past_in(data, 7011, 7003, 7005, traits=L2), 8001),
+    ):
+        item_ids, probabilities = predictor.user_scores(STRANGER, past, newcomers)
+        assert item_ids.tolist() == [*range(7000, 7030), 8001, 8000]
+        assert np.array_equal(probabilities[:30], predictor.user_scores(STRANGER, past)[1])
+        of = dict(zip(item_ids.tolist(), probabilities, strict=True))
+        assert of[better] == max(of[8000], of[8001]) > min(of[8000], of[8001])
+
+
+def test_where_all_are_known_or_nothing_is_known_of_any_nobody_is_new(
+    informed: tuple[Predictor, Dataset], predictor: Predictor
+) -> None:
+    assert len(informed[0].newcomers([7000], ["anneaux"], [ALGEBRE]).item_ids) == 0
+    nothing = predictor.newcomers([8000], ["anneaux"], [ALGEBRE])  # a model without any trait
+    assert len(nothing.item_ids) == 0
+
+
+def test_what_is_worth_more_or_is_fresher_counts_more(
+    informed: tuple[Predictor, Dataset],
+) -> None:
+    """As in training: the same confidences, of the same half-life."""
+    predictor, data = informed
+    past = past_of(data, 1004)
+    order = np.argsort(past.item_ids)
+    _, found = predictor.user_scores(1004, replace(past, traits=L1))
+    sorted_past = Past(past.item_ids[order], past.weights[order], past.timestamps[order], L1)
+    items, weights = predictor._history(sorted_past)
+    assert np.array_equal(items, data.history(4)[0])
+    np.testing.assert_allclose(weights, data.history(4)[1], rtol=1e-6)
+    np.testing.assert_allclose(predictor.user_scores(1004, sorted_past)[1], found, atol=1e-5)
