@@ -361,7 +361,8 @@ class Length(Signal):
         known = np.tile(lengths[:, None], (1, self.n_items))
         if students.seen_too:
             known[students.histories.nonzero()] -= 1
-        return np.log1p(known).astype(np.float32)[None]
+        logs: FloatArray = np.log1p(known).astype(np.float32)
+        return logs[None]
 
 
 def _lift(counts: FloatArray, prior: float) -> FloatArray:
