@@ -15,8 +15,10 @@ from safetensors.torch import load_file, save_file
 from apps.recommender.ml import artifact
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.artifact import ArtifactInfo, erase_user, load, save
+from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import CorruptArtifact, InvalidVersion, VersionExists
+from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.ncf import Ncf
 from tests.recommender.ml.cases import drawn
 
@@ -173,6 +175,71 @@ def test_a_corrupt_model_is_refused_in_a_clear_sentence(
     with pytest.raises(
         CorruptArtifact, match=r"^Le modèle v1 est inutilisable .*\(train_model\)\.$"
     ):
+        load(saved.path)
+
+
+@pytest.fixture(scope="module")
+def hybrid(board: Dataset) -> Hybrid:
+    model = Hybrid(TrainingConfig(epochs=1, embedding_dim=8))
+    model.fit(board, np.random.default_rng(0))
+    return model
+
+
+def narrower(name: str) -> Callable[[Path], object]:
+    """All but the last along the last axis."""
+
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        weights[f"model.{name}"] = weights[f"model.{name}"][..., :-1].contiguous()
+
+    return lambda path: replace_weights(path, change)
+
+
+def without_array(name: str) -> Callable[[Path], object]:
+    return lambda path: replace_weights(path, lambda weights: weights.pop(f"model.{name}"))
+
+
+def edit_signals(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def corrupt(path: Path) -> None:
+        values = json.loads((path / "manifest.json").read_bytes())["model"]
+        change(values["signals"])
+        edit_manifest(path, model=values)
+
+    return corrupt
+
+
+HYBRID_CORRUPTIONS: dict[str, Callable[[Path], object]] = {
+    "factors of other dimensions": narrower("ials.items"),
+    "counts of fewer épreuves": narrower("popularite.counts"),
+    "weights of fewer épreuves": narrower("ease.weights"),
+    "a network of other inputs": narrower("fusion.linear.weight"),
+    "factors missing": without_array("ials.items"),
+    "a layer missing": without_array("fusion.mlp.0.bias"),
+    "an array too many": lambda path: replace_weights(
+        path, lambda weights: weights.update({"model.ials.extra": torch.zeros(1)})
+    ),
+    "an array of nothing known": lambda path: replace_weights(
+        path, lambda weights: weights.update({"model.lune.extra": torch.zeros(1)})
+    ),
+    "a signal missing": edit_signals(lambda signals: signals.pop("longueur")),
+    "the factors' signal missing": edit_signals(lambda signals: signals.pop("ials")),
+    "an unknown signal": edit_signals(lambda signals: signals.update(lune={})),
+    "épreuves too many": edit_signals(lambda signals: signals["ials"].update(n_items=31)),
+    "a network's name": lambda path: edit_manifest(path, architecture="neumf"),
+    "confidences of other names": lambda path: edit_manifest(path, confidence={"pente": 1}),
+    "a placement without its arrays": lambda path: edit_manifest(
+        path, placement={"vocabulary": {}, "fields": []}
+    ),
+}
+
+
+@pytest.mark.parametrize("corruption", HYBRID_CORRUPTIONS)
+def test_a_corrupt_hybrid_is_refused_in_a_clear_sentence(
+    corruption: str, hybrid: Hybrid, board: Dataset, tmp_path: Path
+) -> None:
+    saved = save(tmp_path, "v1", hybrid, board, {})
+    assert load(saved.path).model.name == "hybrid"
+    HYBRID_CORRUPTIONS[corruption](saved.path)
+    with pytest.raises(CorruptArtifact, match=r"^Le modèle v1 est inutilisable .*\(train_model\)"):
         load(saved.path)
 
 
