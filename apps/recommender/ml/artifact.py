@@ -155,13 +155,8 @@ def erase_user(path: Path, user_id: int) -> bool:
 def _contents(
     version: str, model: Model, dataset: Dataset, metadata: dict[str, Any]
 ) -> dict[str, bytes]:
-    arrays, values = model.tensors()
     placement = Placement.fit(dataset)
-    placed, place_values = placement.tensors() if placement else ({}, None)
-    arrays = {
-        **{f"model.{name}": array for name, array in arrays.items()},
-        **{f"placement.{name}": array for name, array in placed.items()},
-    }
+    arrays, values, place_values = _tensors(model, placement)
     files = {
         WEIGHTS: write_tensors({name: np.ascontiguousarray(one) for name, one in arrays.items()}),
         ITEMS: _canonical({"item_ids": dataset.item_ids.tolist()}),
@@ -179,6 +174,17 @@ def _contents(
         "metadata": metadata,
     }
     return {**files, USERS: _users(version, dataset.user_ids), MANIFEST: _sealed(manifest)}
+
+
+def _tensors(
+    model: Model, placement: Placement | None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+    """All arrays by name, the values of the model and those of the placement."""
+    arrays, values = model.tensors()
+    placed, place_values = placement.tensors() if placement else ({}, None)
+    named = {f"model.{name}": array for name, array in arrays.items()}
+    named |= {f"placement.{name}": array for name, array in placed.items()}
+    return named, values, place_values
 
 
 def _load(path: Path, sha256: str | None) -> Artifact:
@@ -210,8 +216,18 @@ def _artifact(
     placement = None
     if manifest["placement"] is not None:
         placement = Placement.restored(_under("placement.", arrays), manifest["placement"])
+    known = _tensors(model, placement)[0]
+    _require(arrays.keys() == known.keys(), "des poids sont en trop")
+    _require(_can_score(model, len(user_ids)), "les poids ne donnent aucun score")
     confidence = Confidence(**manifest["confidence"])
     return Artifact(model, user_ids, item_ids, confidence, placement, manifest)
+
+
+def _can_score(model: Model, n_users: int) -> bool:
+    """Its parts agree in their sizes: the last student, and one who took the last épreuve."""
+    user_idx = None if model.by_history else n_users - 1
+    scores = model.scores(np.array([model.n_items - 1]), np.ones(1, np.float32), user_idx)
+    return scores.shape == (model.n_items,) and bool(np.isfinite(scores).all())
 
 
 _TYPES = (np.float32, np.int64)

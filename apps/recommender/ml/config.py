@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from apps.recommender.ml.architectures import HYBRID, require_known
+from apps.recommender.ml.architectures import HYBRID, require_known, require_network
 
 SEED = 42
 MAX_EMBEDDING_DIM = 1024
@@ -26,7 +26,7 @@ class ModelConfig:
     embedding_dim: int
 
     def __post_init__(self) -> None:
-        require_known(self.architecture)
+        require_network(self.architecture)
         _require(self.n_users >= 1, "n_users", self.n_users, "un entier d'au moins 1")
         _require(self.n_items >= 1, "n_items", self.n_items, "un entier d'au moins 1")
         _require_dim(self.embedding_dim)

@@ -19,6 +19,8 @@ CANDIDATES, RANKED = 300, 100
 IALS_GRID = (0.1, 0.2, 0.4)
 EASE_GRID = (10.0, 30.0, 100.0, 200.0, 400.0, 1000.0)
 
+ROUNDING = 1e-5  # of a row's largest score
+
 _CELLS_AT_ONCE = 2**21
 
 
@@ -75,13 +77,20 @@ class FirstStage:
 
 
 def _standardised(scores: FloatArray, unseen: BoolArray) -> FloatArray:
-    """Each row minus its mean over the unseen, over their deviation; 0 where all are alike."""
+    """Each row minus its mean over the unseen, over their deviation; 0 where all are alike.
+
+    Where the unseen alone are alike, the deviation is that of all: float32's last digits are no
+    taste, and nothing to divide by.
+    """
     count = np.maximum(1, unseen.sum(axis=1, keepdims=True))
     mean = np.where(unseen, scores, 0).sum(axis=1, keepdims=True) / count
     centred = scores - mean
+    rounding = ROUNDING * np.abs(scores).max(axis=1, keepdims=True)
     variance = np.where(unseen, centred**2, 0).sum(axis=1, keepdims=True) / count
     deviation = np.sqrt(variance)
-    flat = deviation < 1e-9
+    alike = (deviation <= rounding)[:, 0]
+    deviation[alike] = np.sqrt((centred[alike] ** 2).mean(axis=1, keepdims=True))
+    flat = deviation <= rounding
     standard: FloatArray = np.where(flat, 0, centred / np.where(flat, 1, deviation))
     return standard.astype(np.float32)
 

@@ -143,6 +143,7 @@ class Trained:
     best_epoch: int
 
 
+@torch.random.fork_rng(devices=[])
 def train(
     shortlists: Shortlists,
     config: TrainingConfig,
@@ -168,7 +169,7 @@ def train(
     history: list[dict[str, Any]] = []
     kept, best, best_epoch, done = copy.deepcopy(averaged), -math.inf, 0, 0
     steps = math.ceil(len(lists) / config.batch_size)
-    torch.manual_seed(config.seed)  # dropout draws from the global generator
+    torch.manual_seed(config.seed)  # dropout draws from the global generator, put back after
     for epoch in range(config.epochs + 1):
         started, losses = time.perf_counter(), []
         network.train()

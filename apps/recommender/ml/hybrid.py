@@ -94,7 +94,7 @@ class Hybrid(Model):
 
     def scores_of(self, students: Students) -> FloatArray:
         """The same for several at once, [B, N]."""
-        students.histories.sort_indices()
+        students = replace(students, histories=students.histories.sorted_indices())
         table = self.stage.table(students)
         chosen = _candidates(table.base, students.histories)
         row, item = np.nonzero(chosen)

@@ -62,7 +62,6 @@ class Predictor:
         self._confidence = loaded.confidence
         self._placement: Placement | None = loaded.placement
         self._item_ids = loaded.item_ids
-        self._item_ids.flags.writeable = False  # handed out as it is
         known = np.flatnonzero(loaded.user_ids != artifact.ERASED)
         self._user_idx = {int(loaded.user_ids[idx]): int(idx) for idx in known}
         self._item_idx = {int(item_id): idx for idx, item_id in enumerate(loaded.item_ids)}

@@ -19,7 +19,7 @@ from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.model import Model
 from apps.recommender.ml.ncf import Ncf
 
-MODELS = (*BASELINES, *ARCHITECTURES)
+MODELS = (*BASELINES, *ARCHITECTURES, HYBRID)
 
 
 def build(name: str, config: TrainingConfig) -> Model:

@@ -109,12 +109,13 @@ def tensors(signals: Sequence[Signal]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> list[Signal]:
-    """What `tensors` gave, at work again."""
+    """What `tensors` gave, at work again, whatever the order of the names. Raises KeyError."""
+    places = {name: place for place, name in enumerate(SIGNALS)}
     signals = []
-    for name, others in values.items():
+    for name in sorted(values, key=places.__getitem__):
         prefix = f"{name}."
         own = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
-        signals.append(SIGNALS[name](**own, **others))
+        signals.append(SIGNALS[name](**own, **values[name]))
     return signals
 
 
@@ -366,8 +367,12 @@ class Length(Signal):
         return cls(data.n_items)
 
     def scores(self, students: Students) -> FloatArray:
-        known = np.log1p(np.diff(students.histories.indptr)).astype(np.float32)
-        return np.broadcast_to(known[:, None], (1, len(students), self.n_items))
+        lengths = np.diff(students.histories.indptr)
+        known = np.tile(lengths[:, None], (1, self.n_items))
+        if students.seen_too:
+            known[students.histories.nonzero()] -= 1
+        logs: FloatArray = np.log1p(known).astype(np.float32)
+        return logs[None]
 
 
 def _lift(counts: FloatArray, prior: float) -> FloatArray:
@@ -415,11 +420,21 @@ class Profile(Signal):
         for _, names in self.fields:
             part = slice(start, start + len(names))
             overall = (self.overall[part] + 1e-6) / (self.overall[part] + 1e-6).sum()
-            totals = counts[:, part].sum(axis=1, keepdims=True)
-            shares = (counts[:, part] + self.PRIOR * overall) / (totals + self.PRIOR)
-            columns.append(np.log(shares / overall) @ self.values[:, part].T)
+            column = self._lift(counts[:, part], overall) @ self.values[:, part].T
+            if students.seen_too:
+                seen = students.histories.tocoo()
+                own = self.values[seen.col, part]
+                without = np.maximum(0, counts[seen.row, part] - seen.data[:, None] * own)
+                column[seen.row, seen.col] = (self._lift(without, overall) * own).sum(axis=1)
+            columns.append(column)
             start = part.stop
         return np.stack(columns).astype(np.float32)
+
+    def _lift(self, counts: FloatArray, overall: FloatArray) -> FloatArray:
+        """[R, V] of one field."""
+        totals = counts.sum(axis=1, keepdims=True)
+        lift: FloatArray = np.log((counts / overall + self.PRIOR) / (totals + self.PRIOR))
+        return lift
 
 
 @signal("groupe")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from apps.recommender.ml.config import ModelConfig, TrainingConfig
+from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, Interactions, split_by_date
-from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.ncf import Ncf
 from apps.recommender.ml.trainer import FitResult, fit
+from tests.recommender.ml.cases import drawn
 
 DAY = 24 * 3600
 N = 30
@@ -43,7 +44,7 @@ def board(checkerboard: Interactions) -> Dataset:
 @pytest.fixture(scope="session")
 def quick() -> TrainingConfig:
     """Options under which the checkerboard is learnt in a moment."""
-    return TrainingConfig(epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003)
+    return TrainingConfig("neumf", epochs=40, batch_size=32, embedding_dim=32, learning_rate=0.003)
 
 
 @pytest.fixture(scope="session")
@@ -53,5 +54,5 @@ def fitted(board: Dataset, quick: TrainingConfig) -> FitResult:
 
 
 @pytest.fixture
-def small_model(board: Dataset) -> NCF:
-    return NCF(ModelConfig("neumf", board.n_users, board.n_items, 8), seed=1)
+def small_model(board: Dataset) -> Ncf:
+    return drawn("neumf", board)

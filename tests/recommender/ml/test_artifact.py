@@ -15,16 +15,18 @@ from safetensors.torch import load_file, save_file
 from apps.recommender.ml import artifact
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.artifact import ArtifactInfo, erase_user, load, save
-from apps.recommender.ml.config import ModelConfig
+from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import CorruptArtifact, InvalidVersion, VersionExists
-from apps.recommender.ml.ncf_model import NCF
+from apps.recommender.ml.hybrid import Hybrid
+from apps.recommender.ml.ncf import Ncf
+from tests.recommender.ml.cases import drawn
 
 FILES = {"weights.safetensors", "items.json", "users.json", "manifest.json"}
 
 
 @pytest.fixture
-def saved(tmp_path: Path, small_model: NCF, board: Dataset) -> ArtifactInfo:
+def saved(tmp_path: Path, small_model: Ncf, board: Dataset) -> ArtifactInfo:
     return save(tmp_path / "models", "v1", small_model, board, {"note": "essai"})
 
 
@@ -32,12 +34,12 @@ def saved(tmp_path: Path, small_model: NCF, board: Dataset) -> ArtifactInfo:
 def test_what_is_loaded_is_bit_for_bit_what_was_saved(
     architecture: str, tmp_path: Path, board: Dataset
 ) -> None:
-    model = NCF(ModelConfig(architecture, board.n_users, board.n_items, 8), seed=4)
+    model = drawn(architecture, board, seed=4)
     info = save(tmp_path, "v1", model, board, {"ndcg_at_10": 0.25})
     loaded = load(info.path, sha256=info.sha256)
-    weights = loaded.model.state_dict()
-    assert weights.keys() == model.state_dict().keys()
-    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    weights, saved = loaded.model.network.state_dict(), model.network.state_dict()
+    assert weights.keys() == saved.keys()
+    assert all(torch.equal(weights[name], value) for name, value in saved.items())
     assert np.array_equal(loaded.user_ids, board.user_ids)
     assert np.array_equal(loaded.item_ids, board.item_ids)
     assert loaded.manifest["metadata"] == {"ndcg_at_10": 0.25}
@@ -45,7 +47,7 @@ def test_what_is_loaded_is_bit_for_bit_what_was_saved(
 
 
 def test_the_same_model_gives_the_same_bytes(
-    tmp_path: Path, small_model: NCF, board: Dataset
+    tmp_path: Path, small_model: Ncf, board: Dataset
 ) -> None:
     first, again = (save(tmp_path / name, "v1", small_model, board, {}) for name in "ab")
     assert first.sha256 == again.sha256
@@ -67,6 +69,12 @@ def edit_manifest(path: Path, **changes: Any) -> None:
     content = json.loads((path / "manifest.json").read_bytes())
     del content["sha256"]
     (path / "manifest.json").write_bytes(artifact._sealed({**content, **changes}))
+
+
+def edit_sizes(path: Path, **changes: Any) -> None:
+    """The same for the sizes of the network."""
+    sizes = json.loads((path / "manifest.json").read_bytes())["model"]
+    edit_manifest(path, model={**sizes, **changes})
 
 
 def replace_weights(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -109,11 +117,11 @@ def reseal_users(path: Path, **changes: Any) -> None:
 
 
 def to_nan(weights: dict[str, torch.Tensor]) -> None:
-    weights["head.bias"][0] = float("nan")
+    weights["model.head.bias"][0] = float("nan")
 
 
 def other_dim(weights: dict[str, torch.Tensor]) -> None:
-    name = "branches.0.items.weight"
+    name = "model.branches.0.items.weight"
     weights[name] = weights[name][:, :4].contiguous()
 
 
@@ -125,19 +133,26 @@ CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "missing folder": shutil.rmtree,
     "not a number among the weights": lambda path: replace_weights(path, to_nan),
     "weights of other dimensions": lambda path: replace_weights(path, other_dim),
-    "a weight missing": lambda path: replace_weights(path, lambda w: w.pop("head.bias")),
+    "a weight missing": lambda path: replace_weights(path, lambda w: w.pop("model.head.bias")),
     "a weight too many": lambda path: replace_weights(
         path, lambda w: w.update(extra=torch.zeros(1))
     ),
     "weights of another precision": lambda path: replace_weights(
-        path, lambda w: w.update({"head.bias": w["head.bias"].half()})
+        path, lambda w: w.update({"model.head.bias": w["model.head.bias"].half()})
     ),
-    "other sizes": lambda path: edit_manifest(path, embedding_dim=16),
+    "other sizes": lambda path: edit_sizes(path, embedding_dim=16),
     "other counts": lambda path: edit_manifest(path, n_users=31),
-    "huge sizes": lambda path: edit_manifest(path, embedding_dim=10**12),
+    "counts that the weights do not have": lambda path: edit_sizes(path, n_items=31),
+    "huge counts of the weights": lambda path: edit_sizes(path, n_items=10**12),
+    "huge sizes": lambda path: edit_sizes(path, embedding_dim=10**12),
     "huge counts": lambda path: edit_manifest(path, n_items=10**12),
+    "a student too many": lambda path: (
+        reseal_users(path, user_ids=list(range(31))),
+        edit_manifest(path, n_users=31),
+    ),
     "sizes that are no numbers": lambda path: edit_manifest(path, n_items="30"),
-    "newer format": lambda path: edit_manifest(path, format=2),
+    "newer format": lambda path: edit_manifest(path, format=3),
+    "older format": lambda path: edit_manifest(path, format=1),
     "unknown architecture": lambda path: edit_manifest(path, architecture="bert"),
     "a key missing": lambda path: edit_manifest(path, files={}),
     "version that climbs out": lambda path: edit_manifest(path, version="../v1"),
@@ -163,6 +178,71 @@ def test_a_corrupt_model_is_refused_in_a_clear_sentence(
         load(saved.path)
 
 
+@pytest.fixture(scope="module")
+def hybrid(board: Dataset) -> Hybrid:
+    model = Hybrid(TrainingConfig(epochs=1, embedding_dim=8))
+    model.fit(board, np.random.default_rng(0))
+    return model
+
+
+def narrower(name: str) -> Callable[[Path], object]:
+    """All but the last along the last axis."""
+
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        weights[f"model.{name}"] = weights[f"model.{name}"][..., :-1].contiguous()
+
+    return lambda path: replace_weights(path, change)
+
+
+def without_array(name: str) -> Callable[[Path], object]:
+    return lambda path: replace_weights(path, lambda weights: weights.pop(f"model.{name}"))
+
+
+def edit_signals(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def corrupt(path: Path) -> None:
+        values = json.loads((path / "manifest.json").read_bytes())["model"]
+        change(values["signals"])
+        edit_manifest(path, model=values)
+
+    return corrupt
+
+
+HYBRID_CORRUPTIONS: dict[str, Callable[[Path], object]] = {
+    "factors of other dimensions": narrower("ials.items"),
+    "counts of fewer épreuves": narrower("popularite.counts"),
+    "weights of fewer épreuves": narrower("ease.weights"),
+    "a network of other inputs": narrower("fusion.linear.weight"),
+    "factors missing": without_array("ials.items"),
+    "a layer missing": without_array("fusion.mlp.0.bias"),
+    "an array too many": lambda path: replace_weights(
+        path, lambda weights: weights.update({"model.ials.extra": torch.zeros(1)})
+    ),
+    "an array of nothing known": lambda path: replace_weights(
+        path, lambda weights: weights.update({"model.lune.extra": torch.zeros(1)})
+    ),
+    "a signal missing": edit_signals(lambda signals: signals.pop("longueur")),
+    "the factors' signal missing": edit_signals(lambda signals: signals.pop("ials")),
+    "an unknown signal": edit_signals(lambda signals: signals.update(lune={})),
+    "épreuves too many": edit_signals(lambda signals: signals["ials"].update(n_items=31)),
+    "a network's name": lambda path: edit_manifest(path, architecture="neumf"),
+    "confidences of other names": lambda path: edit_manifest(path, confidence={"pente": 1}),
+    "a placement without its arrays": lambda path: edit_manifest(
+        path, placement={"vocabulary": {}, "fields": []}
+    ),
+}
+
+
+@pytest.mark.parametrize("corruption", HYBRID_CORRUPTIONS)
+def test_a_corrupt_hybrid_is_refused_in_a_clear_sentence(
+    corruption: str, hybrid: Hybrid, board: Dataset, tmp_path: Path
+) -> None:
+    saved = save(tmp_path, "v1", hybrid, board, {})
+    assert load(saved.path).model.name == "hybrid"
+    HYBRID_CORRUPTIONS[corruption](saved.path)
+    with pytest.raises(CorruptArtifact, match=r"^Le modèle v1 est inutilisable .*\(train_model\)"):
+        load(saved.path)
+
+
 def test_every_single_flipped_byte_of_the_json_files_is_seen(saved: ArtifactInfo) -> None:
     for name in FILES - {"weights.safetensors"}:
         content = (saved.path / name).read_bytes()
@@ -173,15 +253,15 @@ def test_every_single_flipped_byte_of_the_json_files_is_seen(saved: ArtifactInfo
             with pytest.raises(CorruptArtifact):
                 load(saved.path)
         (saved.path / name).write_bytes(content)
-    assert load(saved.path).model.config.n_users == 30
+    assert load(saved.path).model.network.config.n_users == 30
 
 
 def test_a_whole_model_put_in_the_place_of_another_is_refused(
     tmp_path: Path, saved: ArtifactInfo, board: Dataset
 ) -> None:
-    other = NCF(ModelConfig("gmf", board.n_users, board.n_items, 8), seed=9)
+    other = drawn("gmf", board, seed=9)
     intruder = save(tmp_path / "elsewhere", "v1", other, board, {})
-    assert load(intruder.path).model.config.architecture == "gmf"
+    assert load(intruder.path).model.name == "gmf"
     with pytest.raises(CorruptArtifact, match="manifeste"):
         load(intruder.path, sha256=saved.sha256)
 
@@ -193,7 +273,7 @@ def test_a_whole_model_put_in_the_place_of_another_is_refused(
     "version", ["", ".", "..", "../v1", "a/b", "/v1", ".cache", "v1\n", "v\0", "é", "x" * 65]
 )
 def test_a_version_that_is_no_plain_name_is_refused(
-    version: str, tmp_path: Path, small_model: NCF, board: Dataset
+    version: str, tmp_path: Path, small_model: Ncf, board: Dataset
 ) -> None:
     root = tmp_path / "models"
     with pytest.raises(InvalidVersion):
@@ -202,7 +282,7 @@ def test_a_version_that_is_no_plain_name_is_refused(
 
 
 def test_a_version_is_never_overwritten(
-    saved: ArtifactInfo, small_model: NCF, board: Dataset
+    saved: ArtifactInfo, small_model: Ncf, board: Dataset
 ) -> None:
     before = {file.name: file.read_bytes() for file in saved.path.iterdir()}
     with pytest.raises(VersionExists, match="v1"):
@@ -212,7 +292,7 @@ def test_a_version_is_never_overwritten(
 
 
 def test_an_empty_folder_of_that_name_is_not_taken_over(
-    tmp_path: Path, small_model: NCF, board: Dataset
+    tmp_path: Path, small_model: Ncf, board: Dataset
 ) -> None:
     (tmp_path / "v1").mkdir()
     with pytest.raises(VersionExists):
@@ -223,7 +303,7 @@ def test_an_empty_folder_of_that_name_is_not_taken_over(
 def test_a_failure_while_writing_leaves_nothing_behind(
     failing: str,
     tmp_path: Path,
-    small_model: NCF,
+    small_model: Ncf,
     board: Dataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -242,7 +322,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
 
 
 def test_metadata_that_is_no_json_leaves_nothing_behind(
-    tmp_path: Path, small_model: NCF, board: Dataset
+    tmp_path: Path, small_model: Ncf, board: Dataset
 ) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         save(tmp_path, "v1", small_model, board, {"ndcg_at_10": float("nan")})
@@ -250,7 +330,7 @@ def test_metadata_that_is_no_json_leaves_nothing_behind(
 
 
 def test_what_a_killed_process_left_is_swept_once_it_is_old(
-    tmp_path: Path, small_model: NCF, board: Dataset
+    tmp_path: Path, small_model: Ncf, board: Dataset
 ) -> None:
     old, fresh = tmp_path / ".aside-old", tmp_path / ".aside-fresh"
     for folder in (old, fresh):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from apps.recommender.ml import linear
 from apps.recommender.ml.baselines import BASELINES, Ease, Ials, ItemKnn, Popularity, Random, Tuned
 from apps.recommender.ml.data_loader import Dataset, FloatArray
 from apps.recommender.ml.evaluation import evaluate_model, student_scores
@@ -62,18 +63,18 @@ def test_ials_ends_where_no_factor_can_lower_its_loss(
     board: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss, written out pair by pair, has no slope left, on either side."""
-    monkeypatch.setattr(Ials, "ITERATIONS", 300)
+    monkeypatch.setattr(linear, "ITERATIONS", 300)
     model = Ials(0.4)
     fitted(model, board)
     history, items = dense(board), model._items.astype(np.float64)
-    users = model._solved(board.train_matrix, model._items, model._gram).astype(np.float64)
+    users = linear.fold_in(board.train_matrix, model._items, model._gram, 0.4).astype(np.float64)
     predicted = users @ items.T
-    slope = 2 * history * (predicted - 1) + 2 * Ials.UNOBSERVED * predicted
+    slope = 2 * history * (predicted - 1) + 2 * linear.UNOBSERVED * predicted
     for rows, others, down, counts in (
         (users, items, slope, history.sum(axis=1)),
         (items, users, slope.T, history.sum(axis=0)),
     ):
-        penalties = 0.4 * (counts + Ials.UNOBSERVED * 30) ** Ials.FREQUENCY
+        penalties = 0.4 * (counts + linear.UNOBSERVED * 30) ** linear.FREQUENCY
         gradient = down @ others + 2 * penalties[:, None] * rows
         assert np.abs(gradient).max() < 1e-2 * np.abs(penalties[:, None] * rows).max()
 
@@ -84,8 +85,8 @@ def test_ials_folds_a_weight_in_as_its_confidence(board: Dataset) -> None:
     chosen, weights = np.array([4, 9, 10]), np.array([1, 3, 0.5], np.float32)
     items = model._items.astype(np.float64)
     taken = items[chosen]
-    penalty = 0.4 * (3 + Ials.UNOBSERVED * 30) ** Ials.FREQUENCY
-    system = Ials.UNOBSERVED * items.T @ items + penalty * np.eye(Ials.DIM)
+    penalty = 0.4 * (3 + linear.UNOBSERVED * 30) ** linear.FREQUENCY
+    system = linear.UNOBSERVED * items.T @ items + penalty * np.eye(Ials.DIM)
     system += taken.T @ np.diag(weights) @ taken
     expected = items @ np.linalg.solve(system, taken.T @ weights)
     np.testing.assert_allclose(model.scores(chosen, weights, None), expected, atol=1e-4)

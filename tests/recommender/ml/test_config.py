@@ -11,7 +11,7 @@ def test_the_defaults_are_those_that_were_asked_for() -> None:
     config = TrainingConfig()
     assert (config.epochs, config.batch_size, config.embedding_dim) == (50, 256, 64)
     assert (config.learning_rate, config.device, config.negative_samples) == (0.001, "cpu", 4)
-    assert config.architecture == "neumf"
+    assert config.architecture == "hybrid"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,11 @@ def test_a_value_out_of_range_is_refused_and_its_option_named(option: str, value
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(UnknownArchitecture, match="bert"):
         TrainingConfig(architecture="bert")
+
+
+def test_a_network_is_asked_for_by_its_branches() -> None:
+    with pytest.raises(UnknownArchitecture, match=r"hybrid : choisissez parmi gmf, mlp, neumf\.$"):
+        ModelConfig("hybrid", 3, 3, 8)
 
 
 def test_a_model_of_no_user_is_refused() -> None:

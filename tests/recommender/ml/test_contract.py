@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from apps.recommender.ml import artifact
-from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.architectures import ARCHITECTURES, HYBRID
+from apps.recommender.ml.baselines import BASELINES
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import (
     Dataset,
@@ -21,16 +22,20 @@ from apps.recommender.ml.data_loader import (
 )
 from apps.recommender.ml.errors import UnknownModel, UnknownUser
 from apps.recommender.ml.evaluation import student_scores
+from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.model import NO_ITEMS, NO_WEIGHTS, Model
 from apps.recommender.ml.ncf import Ncf
-from apps.recommender.ml.ncf_model import NCFScorer
-from apps.recommender.ml.registry import MODELS, build
+from apps.recommender.ml.registry import MODELS, build, restore
+from apps.recommender.ml.signals import Students
 
 NAIVE = ("aleatoire", "popularite")
 LEARNERS = tuple(name for name in MODELS if name not in NAIVE)
+BY_HISTORY = ("knn", "ease", "ials", HYBRID)
+SERVED = (*ARCHITECTURES, HYBRID)  # a baseline is fitted anew in seconds
 EVERYONE = np.arange(30)
 
 every_model = pytest.mark.parametrize("name", MODELS)
+every_served = pytest.mark.parametrize("name", SERVED)
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
@@ -93,7 +98,7 @@ def test_a_network_knows_no_student_without_a_row(name: str, models: dict[str, M
         models[name].scores(NO_ITEMS, NO_WEIGHTS, None)
 
 
-@pytest.mark.parametrize("name", ["knn", "ease", "ials"])
+@pytest.mark.parametrize("name", BY_HISTORY)
 def test_who_came_after_training_is_scored_as_one_who_did_the_same(
     name: str, models: dict[str, Model], board: Dataset
 ) -> None:
@@ -102,7 +107,7 @@ def test_who_came_after_training_is_scored_as_one_who_did_the_same(
     assert np.array_equal(newcomer, models[name].scores(*history, 7))
 
 
-@pytest.mark.parametrize("name", ["knn", "ease", "ials"])
+@pytest.mark.parametrize("name", BY_HISTORY)
 def test_what_is_worth_more_counts_more(name: str, models: dict[str, Model]) -> None:
     items, even, odd = np.array([0, 1]), np.arange(2, 30, 2), np.arange(3, 30, 2)
     for weights, higher, lower in (([3, 1], even, odd), ([1, 3], odd, even)):
@@ -180,9 +185,9 @@ def test_fitted_again_on_everything_it_knows_the_held_out_pairs(
     """What a split chose serves on the whole, where there is no validation to choose on."""
     config = replace(quick, epochs=15)
     model = fitted(name, board, config)
-    chosen = vars(model).get("setting")
+    chosen = [vars(model).get(name) for name in ("setting", "settings")]
     model.fit(whole(checkerboard), np.random.default_rng(42))
-    assert vars(model).get("setting") == chosen
+    assert [vars(model).get(name) for name in ("setting", "settings")] == chosen
     assert share_in_order(model, board) > 0.95
 
 
@@ -204,18 +209,50 @@ def test_an_item_that_nobody_took_in_training_has_a_finite_score(
     assert np.isfinite(model.scores(np.array([3]), np.ones(1, np.float32), 0)).all()
 
 
-@every_architecture
+@every_served
 def test_saved_and_loaded_it_gives_the_same_bits(
     name: str, models: dict[str, Model], board: Dataset, tmp_path: Path
 ) -> None:
-    """Networks are what is saved; a baseline is fitted anew in seconds."""
     model = models[name]
-    assert isinstance(model, Ncf)
-    loaded = artifact.load(artifact.save(tmp_path, "v1", model.network, board, {}).path)
-    again = NCFScorer(loaded.model)
+    loaded = artifact.load(artifact.save(tmp_path, "v1", model, board, {}).path)
+    again = loaded.model
+    assert (again.name, again.n_items) == (name, board.n_items)
+    assert loaded.confidence == board.confidence
     for user_idx in EVERYONE.tolist():
         history = board.history(user_idx)
         assert np.array_equal(again.scores(*history, user_idx), model.scores(*history, user_idx))
+    assert np.array_equal(again.profiles(), model.profiles())
+
+
+@every_served
+def test_a_model_saved_loaded_and_saved_again_is_the_same_file(
+    name: str, models: dict[str, Model], board: Dataset, tmp_path: Path
+) -> None:
+    first = artifact.save(tmp_path / "a", "v1", models[name], board, {})
+    again = artifact.save(tmp_path / "b", "v1", artifact.load(first.path).model, board, {})
+    assert first.sha256 == again.sha256
+
+
+@pytest.mark.parametrize("name", tuple(BASELINES))
+def test_a_baseline_is_never_saved(
+    name: str, models: dict[str, Model], board: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(NotImplementedError, match="jamais enregistré"):
+        artifact.save(tmp_path, "v1", models[name], board, {})
+    with pytest.raises(UnknownModel, match=name):
+        restore(name, {}, {})
+
+
+@every_served
+def test_profiles_are_lengths_of_one_and_tell_the_two_kinds_apart(
+    name: str, models: dict[str, Model]
+) -> None:
+    profiles = models[name].profiles()
+    assert profiles.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(profiles, axis=1), 1, atol=1e-5)
+    likeness = profiles @ profiles.T
+    same = (EVERYONE[:, None] + EVERYONE) % 2 == 0
+    assert likeness[same].min() > likeness[~same].max()
 
 
 @every_architecture
@@ -232,13 +269,31 @@ def test_the_gradient_reaches_every_parameter(
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
-@every_architecture
+def test_the_gradient_reaches_every_parameter_of_the_second_stage(
+    board: Dataset, quick: TrainingConfig
+) -> None:
+    """Once the last layers, which begin at zero, have moved."""
+    model = fitted(HYBRID, board, replace(quick, epochs=1))
+    assert isinstance(model, Hybrid)
+    network = model.network
+    for last in (network.mlp[-1].weight, network.linear.weight):
+        torch.nn.init.normal_(last, generator=torch.Generator().manual_seed(2))
+    table = model.stage.table(Students.of(board, EVERYONE))
+    product = torch.from_numpy(table.p[:, None] * model.stage.factors.q)
+    columns = torch.from_numpy(np.moveaxis(table.columns, 0, -1).copy())
+    network(product, columns, torch.from_numpy(table.base)).square().sum().backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@every_served
 def test_the_same_seed_gives_the_same_weights(
     name: str, board: Dataset, quick: TrainingConfig
 ) -> None:
     def weights(seed: int) -> dict[str, torch.Tensor]:
         model = fitted(name, board, replace(quick, epochs=3), seed)
-        assert isinstance(model, Ncf)
+        assert isinstance(model, Ncf | Hybrid)
         return model.network.state_dict()
 
     first, same, other = weights(1), weights(1), weights(2)

@@ -19,8 +19,8 @@ from apps.recommender.ml.evaluation import (
     paired_bootstrap,
     student_scores,
 )
-from apps.recommender.ml.ncf import Ncf
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
+from apps.recommender.ml.registry import build
 from apps.recommender.ml.synthetic import generate
 from apps.recommender.ml.trainer import FitResult, fit, refit
 
@@ -42,7 +42,8 @@ def test_the_defaults_beat_popularity_on_the_demonstration_bank() -> None:
     users, items = np.divmod(pairs, 1000)
     log = Interactions(users, items, np.ones(len(pairs), np.float32), events.timestamps[first])
     dataset = split_by_date(log)
-    popularity, model = Popularity(), Ncf(TrainingConfig())
+    config = TrainingConfig()
+    popularity, model = Popularity(), build(config.architecture, config)
     for one in (popularity, model):
         one.fit(dataset, np.random.default_rng(42))
     popular, ours = evaluate_model(popularity, dataset), evaluate_model(model, dataset)
@@ -103,7 +104,7 @@ def test_refitting_on_everything_learns_the_held_out_pairs(
     fitted: FitResult, checkerboard: Interactions, board: Dataset, quick: TrainingConfig
 ) -> None:
     final = refit(whole(checkerboard), quick, fitted.plan)
-    users, items = (torch.from_numpy(array) for array in vars(board.test).values())
+    users, items = torch.from_numpy(board.test.user_idx), torch.from_numpy(board.test.item_idx)
     with torch.inference_mode():
         assert final(users, items).mean() > fitted.model(users, items).mean()
 
@@ -259,7 +260,7 @@ def test_cuda_without_cuda_is_one_clear_sentence_before_any_work(
     with pytest.raises(DeviceUnavailable, match="--device cpu"):
         fit(
             board,
-            TrainingConfig(device="cuda"),
+            TrainingConfig("neumf", device="cuda"),
             on_step=lambda done, total: steps.append(done),
         )
     assert steps == []
