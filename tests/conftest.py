@@ -44,7 +44,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 leave_out(f"{service} absent: left out")
 
 
-def _forget() -> None:
+def forget() -> None:
     """Only this worker's keys: `clear` would flush the Redis database of all."""
     caches["processus"].clear()
     if settings.REDIS_URL:
@@ -55,9 +55,9 @@ def _forget() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_cache() -> Iterator[None]:
-    _forget()
+    forget()
     yield
-    _forget()
+    forget()
 
 
 @pytest.fixture(autouse=True)

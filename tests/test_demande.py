@@ -21,6 +21,7 @@ from django.urls import resolve
 from rest_framework.test import APIClient
 
 from apps.core.models import Epreuve, Role, User
+from apps.recommender.labels import MODELS as MODEL_NAMES
 from apps.recommender.ml.architectures import ARCHITECTURES
 from tests.factories import EpreuveFactory, UserFactory, with_file
 
@@ -81,9 +82,11 @@ def test_the_asked_for_model_exists_and_is_in_the_admin(app: str, model: str) ->
     assert admin.site.is_registered(apps.get_model(app, model))
 
 
-def test_neumf_the_default_is_gmf_and_mlp_together() -> None:
-    assert ARCHITECTURES == {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}
-    assert _parsed("train_model")["architecture"] == "neumf"
+def test_neumf_is_gmf_and_mlp_together_and_the_default_is_neumf_in_two_stages() -> None:
+    asked_for = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}
+    assert asked_for | {"hybrid": ()} == ARCHITECTURES
+    assert _parsed("train_model")["architecture"] == "hybrid"
+    assert set(MODEL_NAMES) >= set(ARCHITECTURES)
 
 
 def test_env_example_has_the_asked_for_names() -> None:

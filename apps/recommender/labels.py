@@ -12,6 +12,7 @@ METRICS = {
     "rmse": "RMSE",
 }
 MODELS = {
+    "hybrid": "NeuMF hybride",
     "neumf": "NeuMF",
     "gmf": "GMF",
     "mlp": "MLP",

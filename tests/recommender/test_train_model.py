@@ -28,13 +28,13 @@ def exit_code(*args: str) -> int:
 def test_it_ends_with_a_table_an_interval_and_an_active_model(bank, capsys):
     call_command("train_model", *FAST, "--model-version=v1", verbosity=0)
     out = capsys.readouterr().out
-    models = ("hasard", "popularité", "kNN (items)", "EASE", "iALS", "NeuMF")
+    models = ("hasard", "popularité", "kNN (items)", "EASE", "iALS", "NeuMF hybride")
     for word in ("NDCG@10", *models, "intervalle à 95 %"):
         assert word in out
     assert "Modèle v1 actif." in out
 
 
-@pytest.mark.parametrize("architecture", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("architecture", ["gmf", "mlp", "neumf", "hybrid"])
 def test_every_architecture_trains(bank, architecture):
     call_command("train_model", *FAST, f"--architecture={architecture}", verbosity=0)
     assert ModelMetadata.objects.get().architecture == architecture
@@ -72,6 +72,19 @@ def test_another_run_in_progress_is_75(bank):
 def test_an_option_that_makes_no_sense_is_2_and_starts_no_run(bank, option):
     assert exit_code(option) == 2
     assert not TrainingLog.objects.exists()
+
+
+@pytest.mark.parametrize("architecture", ["gmf", "mlp", "hybrid"])
+def test_an_option_that_an_architecture_cannot_use_is_2_and_named(bank, architecture):
+    with pytest.raises(CommandError, match=f"pretraining .* {architecture}") as error:
+        call_command("train_model", "--pretraining", f"--architecture={architecture}", verbosity=0)
+    assert error.value.returncode == 2
+    assert not TrainingLog.objects.exists()
+
+
+def test_neumf_can_be_pretrained(bank):
+    call_command("train_model", *FAST, "--architecture=neumf", "--pretraining", verbosity=0)
+    assert ModelMetadata.objects.get().training_log.hyperparametres["pretraining"] is True
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

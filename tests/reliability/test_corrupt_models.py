@@ -45,7 +45,7 @@ CHANGED: dict[str, Callable[[Path], object]] = {
 AGREEING: dict[str, Callable[[Path], object]] = {
     "other-dimensions": lambda path: replace_weights(path, other_dim),
     "not-a-number": lambda path: replace_weights(path, to_nan),
-    "newer-format": lambda path: edit_manifest(path, format=2),
+    "newer-format": lambda path: edit_manifest(path, format=3),
     "pickle": lambda path: pickled_weights(path),
 }
 CORRUPT = [*CHANGED, *AGREEING]

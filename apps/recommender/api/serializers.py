@@ -44,7 +44,7 @@ class StatisticsQuery(QueryString):
 # « Parce que vous avez … ».
 GESTURES = {
     TypeInteraction.FAVORI: "mis en favori",
-    TypeInteraction.EVALUATION: "bien noté",
+    TypeInteraction.EVALUATION: "évalué",
     TypeInteraction.TELECHARGEMENT: "téléchargé",
     TypeInteraction.COMMENTAIRE: "commenté",
     TypeInteraction.VUE: "consulté",
@@ -60,9 +60,16 @@ class ReasonSerializer(serializers.Serializer[Any]):
     )
     rang_sans = serializers.IntegerField(
         allow_null=True,
-        help_text="Avec expliquer=true : le rang de la recommandation sans cette épreuve ; null si "
-        "elle ne viendrait plus du modèle.",
+        required=False,
+        help_text="Avec expliquer=true seulement : le rang qu'aurait la recommandation sans cette "
+        "épreuve ; null si elle ne viendrait plus du modèle.",
     )
+
+    def to_representation(self, reason: Any) -> dict[str, Any]:
+        shown = super().to_representation(reason)
+        if not reason.explained:
+            del shown["rang_sans"]
+        return shown
 
     def get_texte(self, reason: Any) -> str:
         geste = GESTURES[TypeInteraction(reason.geste)]

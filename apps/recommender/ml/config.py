@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from apps.recommender.ml.architectures import HYBRID, require_known, require_network
+from apps.recommender.ml.architectures import (
+    ARCHITECTURES,
+    HYBRID,
+    require_known,
+    require_network,
+)
 
 SEED = 42
 MAX_EMBEDDING_DIM = 1024
@@ -73,6 +78,11 @@ class TrainingConfig:
             "un entier de 1 à 1000",
         )
         _require(0 <= self.seed < 2**63, "seed", self.seed, "un entier de 0 à 2^63 - 1")
+        if self.pretraining and len(ARCHITECTURES.get(self.architecture, ())) < 2:
+            raise ValueError(
+                f"pretraining ne vaut que pour neumf, pas pour {self.architecture} : "
+                "retirez l'option ou donnez --architecture neumf."
+            )
 
 
 def _require_dim(value: int) -> None:

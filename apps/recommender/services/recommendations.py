@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from apps.recommender.services.catalogue import catalogue_generation
 if TYPE_CHECKING:
     from apps.core.querysets import EpreuveQuerySet
     from apps.recommender.ml.data_loader import FloatArray
-    from apps.recommender.ml.predictor import Past, Predictor
+    from apps.recommender.ml.predictor import Newcomers, Past, Predictor
     from apps.recommender.model_store import Serving
 
 # Kept per student, before what they saw is taken away.
@@ -40,6 +41,7 @@ SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
 
 # Of each recommendation, at most so many épreuves of the history are named as reasons.
 REASONS = 3
+DECIMALS = 6
 
 
 class Candidate(NamedTuple):
@@ -62,14 +64,15 @@ Ranking = list[Candidate]
 class Reason:
     """An épreuve of the student's history: without it, the score would be lower by `contribution`.
 
-    geste: the most telling thing they did with it. rang_sans, where it was asked for: the rank that
-    the recommendation would have, None where it would not come from the model.
+    geste: the most telling thing they did with it. rang_sans: the rank that the recommendation
+    would have, None where it would not come from the model; it says so only where `explained`.
     """
 
     epreuve: Epreuve
     contribution: float
     geste: str = ""
     rang_sans: int | None = None
+    explained: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,8 @@ def personalized(
     filters: dict[str, Any] | None = None,
 ) -> Answer:
     """The model's best unseen épreuves, filled up by popularity and date; never padded."""
-    allowed = (
-        Epreuve.objects.published()
-        .exclude(depose_par=user)
-        .filtered(not_seen_by=user if exclude_seen else None, **(filters or {}))
-    )
+    open_to = Epreuve.objects.published().exclude(depose_par=user).filtered(**(filters or {}))
+    allowed = open_to.filtered(not_seen_by=user) if exclude_seen else open_to
     predictor = serving.predictor if user.personnalisation else None
     chosen = _Chosen(allowed, top_k)
     cached = False
@@ -141,14 +141,14 @@ def personalized(
         chosen.add(ranking)
         if chosen.wanting and (filters or len(ranking) == CANDIDATES):
             # Filters or a long history ate the candidates: rank the whole catalogue again.
-            chosen.add(personal.ranking(personal.past))
+            chosen.add(personal.ranking(personal.past), goes_on=True)
             cached = False
         chosen.explained_by(personal)
     chosen.fall_back(user)
     answer = chosen.answer(serving.version, cached=cached)
     if predictor:
         return _with_gestures(
-            answer, user, _Without(personal, allowed, exclude_seen) if explain else None
+            answer, user, _Without(personal, allowed, open_to) if explain else None
         )
     return answer
 
@@ -160,6 +160,11 @@ class _Personal:
         self.user, self.predictor = user, predictor
         self.past = selectors.past_of(user)
         self.source = NCF if predictor.knows_user(user.pk) else HISTORIQUE
+
+    @cached_property
+    def newcomers(self) -> Newcomers:
+        """The same for all that one answer says, its reasons included."""
+        return model_store.newcomers(self.predictor)
 
     def candidates(self) -> tuple[Ranking, bool]:
         """The best of the published catalogue with their reasons; were they in the cache?"""
@@ -176,9 +181,8 @@ class _Personal:
         """Every épreuve that the model can score, for a student of that past."""
         if not self.predictor.can_score(self.user.pk, past):
             return []
-        newcomers = model_store.newcomers(self.predictor)
-        ids, scores = self.predictor.user_scores(self.user.pk, past, newcomers)
-        new = set(newcomers.item_ids.tolist())
+        ids, scores = self.predictor.user_scores(self.user.pk, past, self.newcomers)
+        new = set(self.newcomers.item_ids.tolist())
         source = {pk: CONTENU if pk in new else self.source for pk in ids.tolist()}
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         return _ranked(Candidate(pk, score, source[pk]) for pk, score in pairs)
@@ -188,20 +192,21 @@ class _Personal:
         unexplained = [one for one in candidates if one.raisons is None]
         if not self.predictor.explains or not unexplained:
             return candidates
-        newcomers = model_store.newcomers(self.predictor)
-        ids, added = self.predictor.contributions(self.past, newcomers)
+        ids, added = self.predictor.contributions(self.past, self.newcomers)
         column = {pk: place for place, pk in enumerate(ids.tolist())}
         return [
-            one._replace(raisons=self._best(added[:, column[one.pk]]))
+            one._replace(raisons=self._best(one.pk, added[:, column[one.pk]]))
             if one.raisons is None and one.pk in column
             else one
             for one in candidates
         ]
 
-    def _best(self, added: FloatArray) -> tuple[tuple[int, float], ...]:
-        pairs = zip(self.past.item_ids.tolist(), added.tolist(), strict=True)
-        best = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:REASONS]
-        return tuple((pk, amount) for pk, amount in best if amount > 0)
+    def _best(self, epreuve: int, added: FloatArray) -> tuple[tuple[int, float], ...]:
+        """Never the épreuve itself, nor what adds nothing that the answer would show."""
+        amounts = (round(amount, DECIMALS) for amount in added.tolist())
+        pairs = zip(self.past.item_ids.tolist(), amounts, strict=True)
+        reasons = [(pk, amount) for pk, amount in pairs if amount > 0 and pk != epreuve]
+        return tuple(sorted(reasons, key=lambda pair: (-pair[1], pair[0]))[:REASONS])
 
 
 def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
@@ -227,17 +232,21 @@ def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
 class _Without:
     """Where an épreuve would stand had the student never touched another one."""
 
-    def __init__(self, personal: _Personal, allowed: EpreuveQuerySet, exclude_seen: bool) -> None:
+    def __init__(
+        self, personal: _Personal, allowed: EpreuveQuerySet, open_to: EpreuveQuerySet
+    ) -> None:
+        """open_to: those allowed, and those left out of them only for having been seen."""
         self.personal = personal
         self.allowed = set(allowed.values_list("pk", flat=True))
-        self.exclude_seen = exclude_seen
+        past = personal.past.item_ids.tolist()
+        self.back = set(open_to.filter(pk__in=past).values_list("pk", flat=True))
         self.kept: dict[int, dict[int, int]] = {}
 
     def rank(self, epreuve: int, reason: int) -> int | None:
         if reason not in self.kept:
             ranking = self.personal.ranking(self.personal.past.without(reason))
             # Never touched, it would be there to recommend, too.
-            open_to = self.allowed | {reason} if self.exclude_seen else self.allowed
+            open_to = self.allowed | ({reason} & self.back)
             shown = [one.pk for one in ranking if one.pk in open_to]
             self.kept[reason] = {pk: rank for rank, pk in enumerate(shown, start=1)}
         return self.kept[reason].get(epreuve)
@@ -255,8 +264,10 @@ def _with_gestures(answer: Answer, user: User, without: _Without | None) -> Answ
                     reason,
                     geste=gestures[reason.epreuve.pk],
                     rang_sans=without.rank(one.epreuve.pk, reason.epreuve.pk) if without else None,
+                    explained=without is not None,
                 )
                 for reason in one.raisons
+                if reason.epreuve.pk in gestures  # else withdrawn since it was read
             ],
         )
         for one in answer.recommendations
@@ -276,11 +287,15 @@ class _Chosen:
     def wanting(self) -> int:
         return self.top_k - len(self.rows)
 
-    def add(self, ranking: Ranking) -> None:
-        """Take the best allowed ones, their scores scaled below the last one taken before."""
+    def add(self, ranking: Ranking, *, goes_on: bool = False) -> None:
+        """Take the best allowed ones, their scores scaled below the last one taken before.
+
+        goes_on: what was taken before is the top of the same ranking, whose scores hold.
+        """
         if not self.wanting:
             return
-        ceiling = min((row.score for row in self.rows.values()), default=1.0)
+        last = min((row.score for row in self.rows.values()), default=1.0)
+        ceiling = 1.0 if goes_on else last
         allowed = self._allowed_among([candidate.pk for candidate in ranking])
         for candidate in ranking:
             if candidate.pk in allowed and candidate.pk not in self.rows:
@@ -321,14 +336,10 @@ class _Chosen:
         recommendations = [
             Recommendation(
                 rang,
-                round(row.score, 6),
+                round(row.score, DECIMALS),
                 row.source,
                 epreuves[row.pk],
-                [
-                    Reason(epreuves[pk], round(added, 6))
-                    for pk, added in row.raisons or ()
-                    if pk in epreuves
-                ],
+                [Reason(epreuves[pk], added) for pk, added in row.raisons or () if pk in epreuves],
             )
             for rang, row in enumerate(still_there, start=1)
         ]

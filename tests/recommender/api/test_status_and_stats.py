@@ -31,7 +31,11 @@ def test_without_a_model_the_status_says_so(api, awa):
 
 def test_the_status_describes_the_model_that_serves(trained, bank, api, awa):
     data = api(awa).get(STATUS).data
-    assert (data["statut"], data["version_modele"], data["architecture"]) == ("pret", "v1", "neumf")
+    assert (data["statut"], data["version_modele"], data["architecture"]) == (
+        "pret",
+        "v1",
+        "hybrid",
+    )
     assert (data["nb_utilisateurs"], data["nb_epreuves"], data["appareil"]) == (16, 20, "cpu")
     assert {"rmse", "precision_at_10", "recall_at_10", "ndcg_at_10"} <= set(data["metriques"])
     assert data["cache"]["disponible"] is True
@@ -89,7 +93,7 @@ def test_statistics_equal_what_the_cast_did(api, awa, koffi, mme_dossou):
         "couverture_catalogue": None,
         "taux_cache": None,
         "requetes_par_source": dict.fromkeys(
-            ("ncf", "contenu", "profil", "populaires", "recentes", "aucune"), 0
+            ("ncf", "historique", "contenu", "profil", "populaires", "recentes", "aucune"), 0
         ),
         "latence_ms": {"p50": None, "p95": None},
         "telemetrie_disponible": True,

@@ -7,6 +7,7 @@ from django.db import connection
 from apps.recommender import model_store
 from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, ModelMetadata
+from apps.recommender.selectors import past_of
 from apps.recommender.services import training
 from apps.recommender.services.activation import ModelRefused, activate, previous_model
 from tests.recommender.conftest import CONFIG
@@ -73,12 +74,14 @@ def test_a_model_whose_files_changed_does_not_serve(models, settings):
 
 
 def test_a_rollback_gives_every_student_the_same_scores_bit_for_bit(trained, bank):
-    students = [student.pk for student in bank.students["MATH"]]
 
     def scores():
         model_store.reset()  # as a process that never saw the model
         predictor = model_store.active_model().predictor
-        return [[part.tobytes() for part in predictor.user_scores(pk)] for pk in students]
+        return [
+            [part.tobytes() for part in predictor.user_scores(student.pk, past_of(student))]
+            for student in bank.students["MATH"]
+        ]
 
     before = scores()
     training.train(dataclasses.replace(CONFIG, seed=7), version="v2")

@@ -29,9 +29,9 @@ HELP = {
     "learning_rate": "taux d'apprentissage de départ",
     "device": "cpu ou cuda",
     "negative_samples": "échantillons négatifs par positif",
-    "architecture": "gmf, mlp ou neumf",
+    "architecture": "gmf, mlp, neumf ou hybrid",
     "seed": "graine : la même donne les mêmes poids sur CPU",
-    "pretraining": "entraîner d'abord seules les parties de neumf, gmf puis mlp",
+    "pretraining": "pour neumf seulement : entraîner d'abord seules ses parties, gmf puis mlp",
 }
 
 
@@ -117,12 +117,12 @@ class Command(BaseCommand):
             f"{run.nb_epreuves} épreuves ; meilleure epoch : {run.meilleure_epoch}.\n"
             "Test : les 10 % de paires les plus récentes, tout le catalogue moins l'entraînement."
         )
-        self.stdout.write(f"{'':<12}" + "".join(f"{title:>12}" for title in METRICS.values()))
+        self.stdout.write(f"{'':<14}" + "".join(f"{title:>12}" for title in METRICS.values()))
         for name, metrics in rows.items():
             cells = (
                 f"{metrics[key]:>12.4f}" if key in metrics else f"{'–':>12}" for key in METRICS
             )
-            self.stdout.write(f"{MODELS.get(name, name):<12}" + "".join(cells))
+            self.stdout.write(f"{MODELS.get(name, name):<14}" + "".join(cells))
         self.stdout.write(gain_in_words(run.metriques, run.references))
 
 
