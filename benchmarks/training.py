@@ -157,7 +157,8 @@ def _on_one_batch(log: Dataset, config: TrainingConfig) -> Step:
     pairs = positives + sampler.sample(positives.user_idx, NEGATIVES, rng)
     order = torch.from_numpy(rng.permutation(len(pairs)))[: config.batch_size]
     users, items = (
-        torch.from_numpy(column)[order].to(config.device) for column in vars(pairs).values()
+        torch.from_numpy(column)[order].to(config.device)
+        for column in (pairs.user_idx, pairs.item_idx)
     )
     labels = (order < n).float().to(config.device)
     train = _train_step(log, config)
