@@ -149,7 +149,7 @@ def test_a_full_disk_fails_the_training_and_keeps_the_old_model(taught_here: Ban
         shutil.copytree(taught_here.folder / "ml_models" / "v1", disk / "v1")
         whole = {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
         done = subprocess.run(
-            [sys.executable, "manage.py", "train_model", *FAST, "--embedding-dim=512"],
+            [sys.executable, "manage.py", "train_model", *FAST, "--embedding-dim=192"],
             cwd=servers.ROOT,
             env=taught_here.environment | {"ML_MODELS_DIR": str(disk)},
             capture_output=True,
