@@ -41,8 +41,8 @@ test-servers: setup  ## Pannes et charge, sur des serveurs que les tests démarr
 
 # One after the other, and once more what failed: their figures are times.
 test-reliability: setup  ## Les mêmes en grand, et celles dont le chiffre est une durée
-	@$(testing) venv/bin/pytest -rs -m reliability tests/reliability \
-		|| $(testing) venv/bin/pytest -rs -m reliability tests/reliability --last-failed
+	@$(testing) venv/bin/pytest -rs -m reliability tests \
+		|| $(testing) venv/bin/pytest -rs -m reliability tests --last-failed
 
 lint: setup  ## Style et couches (ruff, import-linter, bash -n), Compose et Dockerfile
 	@venv/bin/ruff check .

@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.factories import PASSWORD
 from tests.recommender.ml.test_artifact import (
     edit_manifest,
     flip,
-    other_dim,
     remove,
     replace_weights,
     reseal_users,
-    to_nan,
     truncate,
     write,
 )
@@ -28,6 +27,15 @@ pytestmark = pytest.mark.requires("servers")
 
 WEIGHTS, ITEMS, USERS = "weights.safetensors", "items.json", "users.json"
 MANIFEST = "manifest.json"
+
+
+def to_nan(weights: dict[str, torch.Tensor]) -> None:
+    weights["model.ials.items"][0, 0] = float("nan")
+
+
+def other_dim(weights: dict[str, torch.Tensor]) -> None:
+    name = "model.ials.items"
+    weights[name] = weights[name][:, :4].contiguous()
 
 
 # What differs from the manifest that the database knows, and what agrees with it but cannot be.

@@ -149,12 +149,19 @@ def test_a_full_disk_fails_the_training_and_keeps_the_old_model(taught_here: Ban
         shutil.copytree(taught_here.folder / "ml_models" / "v1", disk / "v1")
         whole = {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
         done = subprocess.run(
-            [sys.executable, "manage.py", "train_model", *FAST, "--embedding-dim=512"],
+            [
+                sys.executable,
+                "manage.py",
+                "train_model",
+                *FAST,
+                "--epochs=1",
+                "--embedding-dim=160",
+            ],
             cwd=servers.ROOT,
             env=taught_here.environment | {"ML_MODELS_DIR": str(disk)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
         )
         assert (done.returncode, "No space left" in done.stderr) == (3, True), done.stderr
         assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == whole

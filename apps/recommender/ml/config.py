@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from apps.recommender.ml.architectures import (
-    ARCHITECTURES,
-    HYBRID,
-    require_known,
-    require_network,
-)
+from apps.recommender.ml.architectures import HYBRID, require_known, require_network
 
 SEED = 42
 MAX_EMBEDDING_DIM = 1024
@@ -78,7 +73,7 @@ class TrainingConfig:
             "un entier de 1 à 1000",
         )
         _require(0 <= self.seed < 2**63, "seed", self.seed, "un entier de 0 à 2^63 - 1")
-        if self.pretraining and len(ARCHITECTURES.get(self.architecture, ())) < 2:
+        if self.pretraining and self.architecture != "neumf":
             raise ValueError(
                 f"pretraining ne vaut que pour neumf, pas pour {self.architecture} : "
                 "retirez l'option ou donnez --architecture neumf."
