@@ -261,7 +261,7 @@ def run(options: argparse.Namespace) -> Found:
             found.references.append(newcomers.references(seed))
             found.inputs[:] = inputs(task.train)
             for name in options.models:
-                config = TrainingConfig(seed=seed, **options.option.get(name, {}))
+                config = registry.config_of(name, seed=seed, **options.option.get(name, {}))
                 found.rows[name].append(measure(name, task, config, bar, newcomers))
     return found
 

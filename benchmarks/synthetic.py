@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from apps.recommender.labels import MODELS
 from apps.recommender.ml import recency, registry
-from apps.recommender.ml.config import SEED, TrainingConfig
+from apps.recommender.ml.config import SEED
 from apps.recommender.ml.data_loader import Dataset, Interactions, split_by_date
 from apps.recommender.ml.evaluation import Evaluation, evaluate, evaluate_model, paired_bootstrap
 from apps.recommender.ml.metadata import Metadata, Traits
@@ -202,7 +202,9 @@ def measure(size: Size, options: argparse.Namespace, bar: "tqdm[Any]") -> Result
         found.oracle.by_seed.append(log.oracle)
         for name, figures in found.models.items():
             bar.set_description(f"{size}, {MODELS.get(name, name)}, graine {seed}")
-            model = registry.build(name, TrainingConfig(seed=seed, **options.option.get(name, {})))
+            model = registry.build(
+                name, registry.config_of(name, seed=seed, **options.option.get(name, {}))
+            )
             started = time.perf_counter()
             model.fit(log.data, np.random.default_rng(seed))
             figures.seconds.append(time.perf_counter() - started)

@@ -159,10 +159,15 @@ def test_leave_one_out_without_a_name_is_a_usage_error(given: Path) -> None:
 
 
 def test_a_model_may_be_given_options(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["gmf.batch_size=64", "gmf.epochs=2", "gmf.learning_rate=0.01", "gmf.pretraining=true"]
-    main(["--protocol=holdout", f"--data={log}", "--models", "gmf", "--option", *chosen])
+    chosen = [
+        "neumf.batch_size=64",
+        "neumf.epochs=2",
+        "neumf.learning_rate=0.01",
+        "neumf.pretraining=true",
+    ]
+    main(["--protocol=holdout", f"--data={log}", "--models", "neumf", "--option", *chosen])
     assert json.loads(capsys.readouterr().out)["options"] == {
-        "gmf": {"batch_size": 64, "epochs": 2, "learning_rate": 0.01, "pretraining": True}
+        "neumf": {"batch_size": 64, "epochs": 2, "learning_rate": 0.01, "pretraining": True}
     }
 
 

@@ -33,6 +33,13 @@ def build(name: str, config: TrainingConfig) -> Model:
     raise UnknownModel(f"Le modèle {name} est inconnu : choisissez parmi {', '.join(MODELS)}.")
 
 
+def config_of(name: str, **options: Any) -> TrainingConfig:
+    """Options for the model of that name; raises ValueError for one that it cannot use."""
+    if name in BASELINES:
+        return TrainingConfig(**options)
+    return TrainingConfig(architecture=name, **options)
+
+
 def restore(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Model:
     """The model that `Model.tensors` described; raises UnknownModel for what is never saved."""
     if name == HYBRID:

@@ -26,10 +26,22 @@ def test_ease_is_the_formula_and_nobody_votes_for_itself(log: csr_matrix) -> Non
     dense = log.toarray().astype(np.float64)
     inverse = np.linalg.inv(dense.T @ dense + 3.0 * np.eye(12))
     expected = np.eye(12) - inverse / np.diag(inverse)
-    weights = linear.ease(log, 3.0)
+    weights, diagonal = linear.ease(log, 3.0)
     assert weights.dtype == np.float32
     assert not np.diag(weights).any()
     np.testing.assert_allclose(weights, expected, atol=1e-5)
+    np.testing.assert_allclose(diagonal, np.diag(inverse), atol=1e-6)
+
+
+def test_ease_scores_a_row_as_if_it_had_not_been_learnt_from(log: csr_matrix) -> None:
+    weights, diagonal = linear.ease(log, 3.0)
+    for row in range(log.shape[0]):
+        values = log[row].toarray()[0]
+        own = np.flatnonzero(values)
+        scores = values @ weights
+        found = linear.ease_without_row(values[own], scores[own], diagonal[own])
+        others, _ = linear.ease(log[np.arange(log.shape[0]) != row], 3.0)
+        np.testing.assert_allclose(found, (values @ others)[own], atol=1e-4)
 
 
 def test_a_row_folded_in_is_the_weighted_ridge_regression(

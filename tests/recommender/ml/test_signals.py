@@ -151,7 +151,7 @@ def test_without_traits_ease_and_ials_are_the_plain_ones(rich: Dataset) -> None:
     students = Students.of(plain, np.arange(12))
     ease, ials = fitted(Shallow, plain), fitted(Factors, plain)
     matrix = plain.train_matrix
-    assert np.array_equal(ease.scores(students)[0], matrix @ linear.ease(matrix, 2.0))
+    assert np.array_equal(ease.scores(students)[0], matrix @ linear.ease(matrix, 2.0)[0])
     items = linear.alternate(matrix, 4, 0.4, np.random.default_rng(3))
     p = linear.fold_in(matrix, items, items.T @ items, 0.4)
     np.testing.assert_allclose(ials.scores(students)[0], p @ items.T, atol=1e-6)
@@ -202,7 +202,8 @@ def test_profiles_are_the_correlation_of_two_epreuves_over_students(rich: Datase
 # --- Those of the history -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL)
+# EASE goes further: nothing of the student's own row has a part in it (test_linear).
+@pytest.mark.parametrize("name", [name for name in ALL if name != "ease"])
 def test_an_epreuve_of_the_history_has_no_part_in_its_own_score(name: str, rich: Dataset) -> None:
     one = fitted(SIGNALS[name], rich)
     whole = Students.of(rich, np.arange(12))

@@ -218,7 +218,7 @@ def test_no_option_makes_training_fail(
         batch_size=batch_size,
         embedding_dim=dim,
         learning_rate=rate,
-        pretraining=True,
+        pretraining=architecture == "neumf",
     )
     assert 0 <= ndcg(fit(board, config).model, board) <= 1
 
@@ -226,14 +226,6 @@ def test_no_option_makes_training_fail(
 def test_training_on_costs_nothing(board: Dataset, quick: TrainingConfig) -> None:
     enough, four_times = (fit(board, replace(quick, epochs=n)) for n in (30, 120))
     assert ndcg(four_times.model, board) >= ndcg(enough.model, board)
-
-
-def test_an_architecture_of_one_part_has_nothing_to_pretrain(
-    board: Dataset, quick: TrainingConfig
-) -> None:
-    alone = replace(quick, architecture="gmf", epochs=3)
-    with_it, without = (fit(board, replace(alone, pretraining=on)) for on in (True, False))
-    assert same_weights(with_it.model, without.model)
 
 
 def test_what_a_callback_raises_ends_the_training(board: Dataset, quick: TrainingConfig) -> None:
