@@ -239,11 +239,12 @@ def test_the_rank_without_a_reason_is_there_only_where_asked(trained, bank, api)
         assert all(set(one) == keys for one in reasons)
 
 
-def test_a_reason_names_the_most_telling_gesture(trained, bank, api):
-    student, (first, second) = bank.students["MATH"][0], bank.epreuves["MATH"][:2]
-    seen(student, first, type_interaction=TypeInteraction.TELECHARGEMENT)
-    rate_epreuve(user=student, epreuve=second, note_difficulte=3, note_pertinence=3)
-    items = answered(api(student), top_k=100)
+def test_a_reason_names_the_most_telling_gesture(late, bank, api):
+    first, second = bank.epreuves["MATH"][:2]
+    seen(late, first)
+    seen(late, first, type_interaction=TypeInteraction.TELECHARGEMENT)
+    rate_epreuve(user=late, epreuve=second, note_difficulte=3, note_pertinence=3)
+    items = answered(api(late), top_k=100)
     told = {one["epreuve"]: one["texte"] for item in items for one in item["raisons"]}
     assert told[first.pk] == f"parce que vous avez téléchargé « {first.titre} »"
     if second.pk in told:
