@@ -22,9 +22,10 @@ BACKUP, RESTORE = re.findall(
 )
 BEST = """
 from apps.core.models import User
-from apps.recommender import model_store
+from apps.recommender import model_store, selectors
 predictor = model_store.active_model().predictor
-ids, scores = predictor.user_scores(User.objects.get(username="etudiant1").pk)
+user = User.objects.get(username="etudiant1")
+ids, scores = predictor.user_scores(user.pk, selectors.past_of(user))
 print(predictor.version, [(int(pk), float(score).hex()) for pk, score in zip(ids, scores)])
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from apps.recommender.services.recommendations import SOURCES
 from tests.reliability import servers, traffic
 from tests.reliability.conftest import TEMPLATE
 from tests.reliability.servers import (
@@ -121,7 +122,8 @@ def test_seven_requests_through_two_workers_read_seven_on_either(
         with web.answering_alone(worker) as client:
             figures = client.with_token(student.token).get(STATS).json
         assert figures["requetes_par_source"] == {
-            **dict.fromkeys(("ncf", "contenu", "profil", "recentes", "aucune"), 0),
+            **dict.fromkeys(SOURCES, 0),
+            "aucune": 0,
             "populaires": 7,
         }
         assert figures["taux_cache"] == round(6 / 7, 4)
