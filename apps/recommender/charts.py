@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from django.utils.html import format_html, format_html_join
@@ -47,9 +48,13 @@ def panel(
     curves: Sequence[Curve],
     history: Sequence[dict[str, Any]],
     best_epoch: int | None,
+    along: str = "epoch",
 ) -> SafeString:
-    """One picture, that a page may hold and a file too; an entry of `history` per epoch."""
-    epochs = [int(entry["epoch"]) for entry in history]
+    """One picture, that a page may hold and a file too; an entry of `history` per epoch.
+
+    along: the key, and the name, of the whole numbers that `history` runs along.
+    """
+    epochs = [int(entry[along]) for entry in history]
     values = [float(entry[curve.key]) for curve in curves for entry in history]
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
@@ -60,12 +65,12 @@ def panel(
         '<text x="{}" y="16" font-size="13" font-weight="600">{}</text>{}{}{}{}</svg>',
         WIDTH,
         HEIGHT,
-        f"{title} par epoch",
+        f"{title} par {along}",
         LEFT,
         title,
-        _grid(scale),
+        _grid(scale, along),
         _best(scale, best_epoch),
-        format_html_join("", "{}", ((_line(scale, curve, history),) for curve in curves)),
+        format_html_join("", "{}", ((_line(scale, curve, history, along),) for curve in curves)),
         _legend(curves),
     )
 
@@ -86,12 +91,12 @@ class _Scale:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _grid(scale: _Scale) -> SafeString:
+def _grid(scale: _Scale, along: str) -> SafeString:
     levels = [scale.low + (scale.high - scale.low) * step / 4 for step in range(5)]
     step = max(1, -(-(scale.last - scale.first) // 8))
     epochs = range(scale.first, scale.last + 1, step)
     return format_html(
-        '{}{}<text x="{}" y="{}" text-anchor="end">epoch</text>',
+        '{}{}<text x="{}" y="{}" text-anchor="end">{}</text>',
         format_html_join(
             "",
             '<line x1="{}" x2="{}" y1="{}" y2="{}" stroke="currentColor" stroke-opacity=".15"/>'
@@ -109,6 +114,7 @@ def _grid(scale: _Scale) -> SafeString:
         ),
         WIDTH - RIGHT,
         HEIGHT - 4,
+        along,
     )
 
 
@@ -127,28 +133,29 @@ def _best(scale: _Scale, best_epoch: int | None) -> SafeString:
     )
 
 
-def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]]) -> SafeString:
-    points = [(scale.x(e["epoch"]), scale.y(float(e[curve.key])), e) for e in history]
+def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]], along: str) -> SafeString:
+    points = [(scale.x(e[along]), scale.y(float(e[curve.key])), e) for e in history]
     return format_html(
         '<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>{}',
         " ".join(f"{x},{y}" for x, y, _ in points),
         curve.colour,
         format_html_join(
             "",
-            '<circle cx="{}" cy="{}" r="2.5" fill="{}"><title>epoch {} : {}</title></circle>',
-            ((x, y, curve.colour, e["epoch"], f"{e[curve.key]:.4f}") for x, y, e in points),
+            '<circle cx="{}" cy="{}" r="2.5" fill="{}"><title>{} {} : {}</title></circle>',
+            ((x, y, curve.colour, along, e[along], f"{e[curve.key]:.4f}") for x, y, e in points),
         ),
     )
 
 
 def _legend(curves: Sequence[Curve]) -> SafeString:
+    # A letter is about 6 wide.
+    starts = accumulate((40 + 6 * len(curve.name) for curve in curves), initial=LEFT)
     return format_html_join(
         "",
         '<rect x="{}" y="{}" width="10" height="10" fill="{}"/><text x="{}" y="{}">{}</text>',
         (
             (x, HEIGHT - 13, curve.colour, x + 14, HEIGHT - 4, curve.name)
-            for at, curve in enumerate(curves)
-            for x in (LEFT + 100 * at,)
+            for x, curve in zip(starts, curves, strict=False)
         ),
     )
 

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 from rest_framework import serializers
@@ -23,9 +24,21 @@ class PersonalizedQuery(QueryString):
         default=False,
         help_text="Donner à chaque raison le rang que la recommandation aurait sans elle.",
     )
+    diversite = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        default=0,
+        help_text="De 0, les meilleures selon le modèle, à 1, les plus différentes entre elles "
+        "parmi les cent meilleures ; vers 0,3, plus de variété ne coûte presque rien.",
+    )
     matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
     filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
     niveau = Choice(Niveau.choices, required=False)
+
+    def validate_diversite(self, value: float) -> float:
+        if math.isnan(value):  # which is neither below 0 nor above 1
+            raise serializers.ValidationError("Donnez un nombre de 0 à 1.", code="invalid")
+        return value
 
 
 class SimilarQuery(QueryString):
@@ -79,7 +92,9 @@ class ReasonSerializer(serializers.Serializer[Any]):
 class RecommendationSerializer(serializers.Serializer[Any]):
     rang = serializers.IntegerField()
     score = serializers.FloatField(
-        min_value=0, max_value=1, help_text="Décroissant ; sans comparaison entre sources."
+        min_value=0,
+        max_value=1,
+        help_text="Décroissant ; sans comparaison entre sources, ni entre diversités.",
     )
     source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]
     epreuve = EpreuveSerializer()

@@ -54,6 +54,7 @@ class PersonalizedView(APIView):
             top_k=filters.pop("top_k"),
             exclude_seen=filters.pop("exclude_seen"),
             explain=filters.pop("expliquer"),
+            variety=filters.pop("diversite"),
             filters=filters,
         )
         return serializers.RecommendationsSerializer(answer).data

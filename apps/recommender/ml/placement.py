@@ -96,6 +96,16 @@ class Placement:
         )
         return placed
 
+    def profiles(self, known: FloatArray, likeness: FloatArray) -> FloatArray:
+        """`Model.profiles` of the model's items [N, …] -> of the new ones, float32[M, …].
+
+        That of an item which is like none is 0.
+        """
+        placed = likeness @ cho_solve(self._system, known[self.kept])
+        lengths = np.linalg.norm(placed, axis=1, keepdims=True)
+        profiles: FloatArray = (placed / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return profiles
+
     def _vectors(self, texts: Sequence[str], traits: Sequence[Traits]) -> csr_matrix:
         parts = [_present(Field(name, tuple(some)).matrix(traits)) for name, some in self.fields]
         parts.append(self._words(texts) * WORDS**0.5)

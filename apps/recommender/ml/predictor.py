@@ -12,9 +12,11 @@ from apps.recommender.ml.artifact import Artifact
 from apps.recommender.ml.data_loader import FloatArray, IntArray
 from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.metadata import Traits
+from apps.recommender.ml.metrics import Values
 from apps.recommender.ml.model import NO_ITEMS, NO_TRAITS, NO_WEIGHTS
 from apps.recommender.ml.placement import Placement
 from apps.recommender.ml.signals import Students
+from apps.recommender.ml.variety import varied
 
 AT_ONCE = 2**20  # students × items
 
@@ -157,6 +159,29 @@ class Predictor:
         likeness = np.clip(self._profiles @ self._profiles[idx], 0, 1)
         return np.delete(self._item_ids, idx), np.delete(likeness, idx)
 
+    def varied(
+        self,
+        item_ids: list[int],
+        probabilities: list[float],
+        variety: float,
+        newcomers: Newcomers = NOBODY_NEW,
+    ) -> list[tuple[int, float]]:
+        """Items, given best first with their probabilities: their order and values by `variety`.
+
+        Raises KeyError for an item that is neither known nor a newcomer.
+        """
+        profiles, rows = self._profiles, self._item_idx
+        if self._placement is not None and len(newcomers.item_ids):
+            profiles = np.vstack([profiles, self._placement.profiles(profiles, newcomers.likeness)])
+            new = newcomers.item_ids.tolist()
+            rows = rows | {item_id: self.n_items + place for place, item_id in enumerate(new)}
+        of_items = profiles[[rows[item_id] for item_id in item_ids]]
+        order, values = varied(_logit(np.array(probabilities)), of_items, variety)
+        return [
+            (item_ids[place], value)
+            for place, value in zip(order.tolist(), values.tolist(), strict=True)
+        ]
+
     def warm_up(self) -> None:
         """Pay torch's first-call costs now rather than in the first request."""
         user_idx = None if self._model.by_history else 0
@@ -178,3 +203,10 @@ class Predictor:
 def _sigmoid(logits: FloatArray) -> FloatArray:
     probabilities: FloatArray = (0.5 * (1 + np.tanh(logits / 2))).astype(np.float32)
     return probabilities
+
+
+def _logit(probabilities: Values) -> FloatArray:
+    """In logits: next to 1, probabilities hardly differ."""
+    inside = np.clip(probabilities, 1e-12, 1 - 1e-7)
+    logits: FloatArray = np.log(inside / (1 - inside)).astype(np.float32)
+    return logits

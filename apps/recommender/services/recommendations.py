@@ -16,6 +16,7 @@ from django.db.models import Q
 from apps.core.models import Epreuve, User
 from apps.core.selectors import most_popular, popularity
 from apps.recommender import model_store, selectors
+from apps.recommender.ml.variety import POOL
 from apps.recommender.services.catalogue import catalogue_generation
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def personalized(
     top_k: int,
     exclude_seen: bool = True,
     explain: bool = False,
+    variety: float = 0.0,
     filters: dict[str, Any] | None = None,
 ) -> Answer:
     """The model's best unseen épreuves, filled up by popularity and date; never padded."""
@@ -136,13 +138,13 @@ def personalized(
     chosen = _Chosen(allowed, top_k)
     cached = False
     if predictor:
-        personal = _Personal(user, predictor)
+        personal = _Personal(user, predictor, variety)
         ranking, cached = personal.candidates()
-        chosen.add(ranking)
-        if chosen.wanting and (filters or len(ranking) == CANDIDATES):
+        best = chosen.allowed_of(ranking)
+        if len(best) < personal.pool(top_k) and (filters or len(ranking) == CANDIDATES):
             # Filters or a long history ate the candidates: rank the whole catalogue again.
-            chosen.add(personal.ranking(personal.past), goes_on=True)
-            cached = False
+            best, cached = chosen.allowed_of(personal.ranking(personal.past)), False
+        chosen.take(personal.varied(best))
         chosen.explained_by(personal)
     chosen.fall_back(user)
     answer = chosen.answer(serving.version, cached=cached)
@@ -156,8 +158,8 @@ def personalized(
 class _Personal:
     """What the model says to one student."""
 
-    def __init__(self, user: User, predictor: Predictor) -> None:
-        self.user, self.predictor = user, predictor
+    def __init__(self, user: User, predictor: Predictor, variety: float = 0.0) -> None:
+        self.user, self.predictor, self.variety = user, predictor, variety
         self.past = selectors.past_of(user)
         self.source = NCF if predictor.knows_user(user.pk) else HISTORIQUE
 
@@ -186,6 +188,19 @@ class _Personal:
         source = {pk: CONTENU if pk in new else self.source for pk in ids.tolist()}
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         return _ranked(Candidate(pk, score, source[pk]) for pk, score in pairs)
+
+    def pool(self, top_k: int) -> int:
+        """How many of the best an answer is chosen from."""
+        return max(top_k, POOL) if self.variety else top_k
+
+    def varied(self, ranking: Ranking) -> Ranking:
+        """The POOL best in an order where neighbours differ; the others follow."""
+        if not self.variety or not ranking:
+            return ranking
+        best = {one.pk: one for one in ranking[:POOL]}
+        scores = [one.score for one in best.values()]
+        order = self.predictor.varied(list(best), scores, self.variety, self.newcomers)
+        return [best[pk]._replace(score=value) for pk, value in order] + ranking[POOL:]
 
     def with_reasons(self, candidates: Ranking) -> Ranking:
         """Each with what adds most to its score: at most REASONS épreuves of the history."""
@@ -247,8 +262,8 @@ class _Without:
             ranking = self.personal.ranking(self.personal.past.without(reason))
             # Never touched, it would be there to recommend, too.
             open_to = self.allowed | ({reason} & self.back)
-            shown = [one.pk for one in ranking if one.pk in open_to]
-            self.kept[reason] = {pk: rank for rank, pk in enumerate(shown, start=1)}
+            shown = self.personal.varied([one for one in ranking if one.pk in open_to])
+            self.kept[reason] = {one.pk: rank for rank, one in enumerate(shown, start=1)}
         return self.kept[reason].get(epreuve)
 
 
@@ -287,31 +302,30 @@ class _Chosen:
     def wanting(self) -> int:
         return self.top_k - len(self.rows)
 
-    def add(self, ranking: Ranking, *, goes_on: bool = False) -> None:
-        """Take the best allowed ones, their scores scaled below the last one taken before.
+    def add(self, ranking: Ranking) -> None:
+        """Take the best allowed ones."""
+        if self.wanting:
+            self.take(self.allowed_of(ranking))
 
-        goes_on: what was taken before is the top of the same ranking, whose scores hold.
-        """
-        if not self.wanting:
-            return
-        last = min((row.score for row in self.rows.values()), default=1.0)
-        ceiling = 1.0 if goes_on else last
-        allowed = self._allowed_among([candidate.pk for candidate in ranking])
-        for candidate in ranking:
-            if candidate.pk in allowed and candidate.pk not in self.rows:
-                self.rows[candidate.pk] = candidate._replace(score=candidate.score * ceiling)
-                if not self.wanting:
-                    return
+    def take(self, ranking: Ranking) -> None:
+        """Of these, all allowed, the best; their scores scaled below the last one taken before."""
+        ceiling = min((row.score for row in self.rows.values()), default=1.0)
+        new = [candidate for candidate in ranking if candidate.pk not in self.rows]
+        for candidate in new[: self.wanting]:
+            self.rows[candidate.pk] = candidate._replace(score=candidate.score * ceiling)
 
     def explained_by(self, personal: _Personal) -> None:
         """Reasons for those that came without."""
         rows = personal.with_reasons(list(self.rows.values()))
         self.rows = {row.pk: row for row in rows}
 
-    def _allowed_among(self, ids: list[int]) -> set[int]:
+    def allowed_of(self, ranking: Ranking) -> Ranking:
+        """Those that may be shown, in the same order."""
+        ids = [candidate.pk for candidate in ranking]
         # Few candidates are asked for by name; a whole catalogue would overflow the query.
         among = self.allowed.filter(pk__in=ids) if len(ids) <= CANDIDATES else self.allowed
-        return set(among.values_list("pk", flat=True))
+        allowed = set(among.values_list("pk", flat=True))
+        return [candidate for candidate in ranking if candidate.pk in allowed]
 
     def fall_back(self, user: User) -> None:
         if not self.wanting:
