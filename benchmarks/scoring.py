@@ -33,10 +33,10 @@ from apps.recommender.ml.config import SEED, ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray, Pairs
 from apps.recommender.ml.model import NO_ITEMS, NO_WEIGHTS
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
-from apps.recommender.ml.retrieval import WIDTH, Shortlist, best
 from apps.recommender.ml.synthetic import generate
 from benchmarks.protocols import holdout
 from benchmarks.public_data import NOTHING
+from benchmarks.retrieval import WIDTH, Shortlist, best
 
 K = 10
 SIZES = (150, 10_000, 100_000, 1_000_000)

@@ -49,7 +49,7 @@ CURVES = (
 
 def lists(task: Task, seed: int) -> tuple[Dataset, dict[float, IntArray], FloatArray]:
     """What was learnt from, with the test; per value, int64[U, K] by score; likeness [N, N]."""
-    model = registry.build(TrainingConfig().architecture, TrainingConfig(seed=seed))
+    model = registry.of_architecture(TrainingConfig(seed=seed))
     tuning = recency.forgetting(with_validation(task.train, np.random.default_rng(seed)))
     model.fit(tuning, np.random.default_rng(seed))
     log = task.train.with_half_life(tuning.half_life)

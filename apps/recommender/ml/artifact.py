@@ -35,7 +35,7 @@ from apps.recommender.ml.errors import (
     UnknownModel,
     VersionExists,
 )
-from apps.recommender.ml.model import Model
+from apps.recommender.ml.model import Servable
 from apps.recommender.ml.placement import Placement
 
 FORMAT = 2
@@ -77,7 +77,7 @@ class Artifact(NamedTuple):
     known of any.
     """
 
-    model: Model
+    model: Servable
     user_ids: IntArray
     item_ids: IntArray
     confidence: Confidence
@@ -96,7 +96,7 @@ def version_path(root: Path, version: str) -> Path:
 
 
 def save(
-    root: Path, version: str, model: Model, dataset: Dataset, metadata: dict[str, Any]
+    root: Path, version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any]
 ) -> ArtifactInfo:
     """Write the model aside in `root`, flush it to the disk, then rename it into place.
 
@@ -153,7 +153,7 @@ def erase_user(path: Path, user_id: int) -> bool:
 
 
 def _contents(
-    version: str, model: Model, dataset: Dataset, metadata: dict[str, Any]
+    version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any]
 ) -> dict[str, bytes]:
     placement = Placement.fit(dataset)
     arrays, values, place_values = _tensors(model, placement)
@@ -177,7 +177,7 @@ def _contents(
 
 
 def _tensors(
-    model: Model, placement: Placement | None
+    model: Servable, placement: Placement | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
     """All arrays by name, the values of the model and those of the placement."""
     arrays, values = model.tensors()
@@ -223,7 +223,7 @@ def _artifact(
     return Artifact(model, user_ids, item_ids, confidence, placement, manifest)
 
 
-def _can_score(model: Model, n_users: int) -> bool:
+def _can_score(model: Servable, n_users: int) -> bool:
     """Its parts agree in their sizes: the last student, and one who took the last épreuve."""
     user_idx = None if model.by_history else n_users - 1
     scores = model.scores(np.array([model.n_items - 1]), np.ones(1, np.float32), user_idx)

@@ -24,12 +24,12 @@ from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntA
 from apps.recommender.ml.first_stage import RANKED, FirstStage
 from apps.recommender.ml.fusion import Fusion, Lists
 from apps.recommender.ml.metadata import Traits
-from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
+from apps.recommender.ml.model import NO_TRAITS, OnEpoch, OnStep, Servable
 from apps.recommender.ml.shortlists import MAX_STUDENTS
 from apps.recommender.ml.signals import Settings, Students
 
 
-class Hybrid(Model):
+class Hybrid(Servable):
     """A `FirstStage` whose best candidates a `Fusion` ranks again.
 
     A second `fit`, without validation, learns the first stage again and keeps the second: how much

@@ -4,8 +4,8 @@ A student is what they did. Evaluation and production ask the same `scores`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -75,20 +75,26 @@ class Model(ABC):
     ) -> FloatArray:
         """As `Scorer.scores`."""
 
+
+class Servable(Model):
+    """A model that can be saved and serve; a baseline is fitted anew in seconds, and is not one."""
+
+    @abstractmethod
     def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All it learnt: arrays float32 or int64 by name, and values that JSON takes.
+        """All it learnt: arrays float32 or int64 by name, and values that JSON takes."""
 
-        Only what serves is saved: a baseline is fitted anew in seconds.
-        """
-        raise NotImplementedError(f"{type(self).__name__} n'est jamais enregistré.")
+    @classmethod
+    @abstractmethod
+    def restored(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Self:
+        """What `tensors` gave, scoring as it did; raises KeyError, TypeError, ValueError…"""
 
+    @abstractmethod
     def profiles(self) -> FloatArray:
         """Of each item, float32[n_items, …] of length 1: a dot product is the correlation, over
         students, of the scores of two items, each student's mean taken away.
         """
-        raise NotImplementedError(f"{type(self).__name__} n'est jamais servi.")
 
     @property
+    @abstractmethod
     def n_items(self) -> int:
         """N."""
-        raise NotImplementedError(f"{type(self).__name__} n'est jamais servi.")

@@ -12,14 +12,14 @@ from apps.recommender.ml import trainer
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Traits
-from apps.recommender.ml.model import NO_TRAITS, Model, OnEpoch, OnStep
+from apps.recommender.ml.model import NO_TRAITS, OnEpoch, OnStep, Servable
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
 
 MAX_PROFILE_CELLS = 2**22  # 16 MB and about a second of loading
 MAX_PROFILE_USERS = 2000
 
 
-class Ncf(Model):
+class Ncf(Servable):
     """A network of `ncf_model`, trained by `trainer`; `artifact` saves its `network`.
 
     `config.seed` draws the first weights, the `rng` of `fit` the order and the negatives.

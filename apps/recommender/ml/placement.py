@@ -97,7 +97,7 @@ class Placement:
         return placed
 
     def profiles(self, known: FloatArray, likeness: FloatArray) -> FloatArray:
-        """`Model.profiles` of the model's items [N, …] -> of the new ones, float32[M, …].
+        """`Servable.profiles` of the model's items [N, …] -> of the new ones, float32[M, …].
 
         That of an item which is like none is 0.
         """

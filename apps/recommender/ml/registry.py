@@ -16,7 +16,7 @@ from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import UnknownModel
 from apps.recommender.ml.evaluation import Evaluation, evaluate_model
 from apps.recommender.ml.hybrid import Hybrid
-from apps.recommender.ml.model import Model
+from apps.recommender.ml.model import Model, Servable
 from apps.recommender.ml.ncf import Ncf
 
 MODELS = (*BASELINES, *ARCHITECTURES, HYBRID)
@@ -26,11 +26,14 @@ def build(name: str, config: TrainingConfig) -> Model:
     """The model of that name, not fitted; a baseline takes no option. Raises UnknownModel."""
     if name in BASELINES:
         return BASELINES[name]()
-    if name == HYBRID:
-        return Hybrid(replace(config, architecture=name))
-    if name in ARCHITECTURES:
-        return Ncf(replace(config, architecture=name))
+    if name in MODELS:
+        return of_architecture(replace(config, architecture=name))
     raise UnknownModel(f"Le modèle {name} est inconnu : choisissez parmi {', '.join(MODELS)}.")
+
+
+def of_architecture(config: TrainingConfig) -> Servable:
+    """The model that `config` asks for, not fitted."""
+    return Hybrid(config) if config.architecture == HYBRID else Ncf(config)
 
 
 def config_of(name: str, **options: Any) -> TrainingConfig:
@@ -40,8 +43,8 @@ def config_of(name: str, **options: Any) -> TrainingConfig:
     return TrainingConfig(architecture=name, **options)
 
 
-def restore(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Model:
-    """The model that `Model.tensors` described; raises UnknownModel for what is never saved."""
+def restore(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Servable:
+    """The model that `Servable.tensors` described; raises UnknownModel for what is never saved."""
     if name == HYBRID:
         return Hybrid.restored(arrays, values)
     if name in ARCHITECTURES:

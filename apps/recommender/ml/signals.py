@@ -198,7 +198,7 @@ class Factors(Signal):
         return replace(self, items=self.items @ turn, spread=turn.T @ self.spread @ turn)
 
     def profiles(self) -> FloatArray:
-        """As `Model.profiles`, [N, D]: (q_i - q̄)·S·(q_j - q̄) normalised, S the spread of p."""
+        """As `Servable.profiles`, [N, D]: (q_i - q̄)·S·(q_j - q̄) normalised, S the spread of p."""
         values, vectors = np.linalg.eigh(self.spread.astype(np.float64))
         root = vectors * np.sqrt(np.maximum(values, 0))
         rows = (self.q - self.q.mean(axis=0)) @ root

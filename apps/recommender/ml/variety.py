@@ -11,7 +11,7 @@ POOL = 100
 def varied(scores: FloatArray, profiles: FloatArray, variety: float) -> tuple[IntArray, FloatArray]:
     """Maximal marginal relevance (Carbonell and Goldstein 1998): an order and its values, [N].
 
-    scores float32[N], best first, are those of N items whose `Model.profiles` are float32[N, …].
+    scores float32[N], best first, are those of N items whose `Servable.profiles` are float32[N, …].
     Each next item is the one of the highest (1 - v)·r + v·(1 - s): v the `variety` in [0, 1], r its
     score between 0, the lowest, and 1, s its likeness in [0, 1] to the nearest item taken before.
     These values, in [0, 1], never rise from one item to the next.

@@ -154,14 +154,14 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     from apps.recommender.ml import artifact, data_loader
     from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
     from apps.recommender.ml.recency import forgetting
-    from apps.recommender.ml.registry import build, evaluate_baselines
+    from apps.recommender.ml.registry import evaluate_baselines, of_architecture
 
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
     interactions, metadata = selectors.training_pairs(), selectors.metadata()
     dataset = forgetting(data_loader.split_by_date(interactions, metadata))
     _describe(run, dataset, interactions.fingerprint())
 
-    model = build(config.architecture, config)
+    model = of_architecture(config)
     model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step)
     run.meilleure_epoch = model.best_epoch
     tested = evaluate_model(model, dataset, seed=config.seed)

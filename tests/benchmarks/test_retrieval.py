@@ -7,7 +7,7 @@ from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.config import ModelConfig
 from apps.recommender.ml.model import NO_ITEMS, NO_WEIGHTS
 from apps.recommender.ml.ncf_model import NCF, NCFScorer
-from apps.recommender.ml.retrieval import Shortlist, best
+from benchmarks.retrieval import Shortlist, best
 
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 N = 3000
