@@ -118,11 +118,11 @@ def picture(found: dict[float, dict[str, float]]) -> str:
     """The curves as a file of SVG; NDCG@10 as a share of what it is without variety."""
     whole = found[0.0][NDCG] or 1.0
     rows = [
-        {"diversité, en %": round(100 * value), **row, NDCG: row[NDCG] / whole}
+        {"diversité (%)": round(100 * value), **row, NDCG: row[NDCG] / whole}
         for value, row in found.items()
     ]
     title = "Ce que coûte et donne la diversité"
-    return str(panel(title, CURVES, rows, None, "diversité, en %")) + "\n"
+    return str(panel(title, CURVES, rows, None, "diversité (%)")) + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -91,9 +91,12 @@ class _Scale:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
 
+_STEPS = [one * 10**power for power in range(9) for one in (1, 2, 5)]
+
+
 def _grid(scale: _Scale, along: str) -> SafeString:
     levels = [scale.low + (scale.high - scale.low) * step / 4 for step in range(5)]
-    step = max(1, -(-(scale.last - scale.first) // 8))
+    step = next(step for step in _STEPS if scale.last - scale.first <= 10 * step)
     epochs = range(scale.first, scale.last + 1, step)
     return format_html(
         '{}{}<text x="{}" y="{}" text-anchor="end">{}</text>',
@@ -149,7 +152,7 @@ def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]], along:
 
 def _legend(curves: Sequence[Curve]) -> SafeString:
     # A letter is about 6 wide.
-    starts = accumulate((40 + 6 * len(curve.name) for curve in curves), initial=LEFT)
+    starts = accumulate((32 + 6 * len(curve.name) for curve in curves), initial=LEFT)
     return format_html_join(
         "",
         '<rect x="{}" y="{}" width="10" height="10" fill="{}"/><text x="{}" y="{}">{}</text>',
