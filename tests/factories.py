@@ -24,6 +24,8 @@ from apps.core.models import (
     User,
     fenetre_of,
 )
+from apps.core.review import Action
+from apps.core.services.epreuves import move_epreuve
 
 PASSWORD = "un-mot-de-passe-solide"
 
@@ -80,6 +82,9 @@ class EpreuveFactory(DjangoModelFactory[Epreuve]):
     annee = 2024
     annee_academique = "2023-2024"
     statut = Statut.PUBLIEE
+    motif_rejet = factory.LazyAttribute(
+        lambda row: "Page 2 illisible." if row.statut == Statut.REJETEE else ""
+    )
     date_publication = factory.LazyAttribute(
         lambda row: timezone.now() if row.statut == Statut.PUBLIEE else None
     )
@@ -113,6 +118,11 @@ class CommentaireFactory(DjangoModelFactory[Commentaire]):
     auteur = factory.SubFactory(UserFactory)
     epreuve = factory.SubFactory(EpreuveFactory)
     contenu = "Très bonne épreuve !"
+
+
+def moved(epreuve: Epreuve, action: Action, **more: Any) -> Epreuve:
+    """By an administrator."""
+    return move_epreuve(epreuve, action, par=UserFactory(role=Role.ADMINISTRATEUR), **more)
 
 
 def with_file(epreuve: Epreuve, content: bytes | None = None) -> Epreuve:

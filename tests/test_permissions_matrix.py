@@ -59,8 +59,16 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "epreuves/<archivee>/": {
         "GET": (404, 404, 404, 404, 200),
         "PATCH": (401, 404, 404, 404, 200),
-        "DELETE": (401, 404, 404, 404, 204),
+        "DELETE": (401, 404, 404, 404, 409),
     },
+    "epreuves/<publiee>/soumettre/": {"POST": (401, 403, 409, 403, 403)},
+    "epreuves/<publiee>/publier/": {"POST": (401, 403, 403, 403, 409)},
+    "epreuves/<publiee>/rejeter/": {"POST": (401, 403, 403, 403, 409)},
+    "epreuves/<publiee>/restaurer/": {"POST": (401, 403, 403, 403, 409)},
+    "epreuves/<brouillon>/soumettre/": {"POST": (401, 404, 200, 404, 403)},
+    "epreuves/<soumise>/publier/": {"POST": (401, 404, 403, 404, 200)},
+    "epreuves/<soumise>/rejeter/": {"POST": (401, 404, 403, 404, 200)},
+    "epreuves/<archivee>/restaurer/": {"POST": (401, 404, 404, 404, 200)},
     "epreuves/<publiee>/view/": {"POST": CREATES},
     "epreuves/<soumise>/view/": {"POST": (401, 404, 404, 404, 404)},
     "epreuves/<archivee>/view/": {"POST": (401, 404, 404, 404, 404)},
@@ -100,7 +108,7 @@ def world(mme_dossou: User) -> dict[str, object]:
     MatiereFactory()
     rows = {
         statut.value: with_file(EpreuveFactory(statut=statut, depose_par=mme_dossou))
-        for statut in (Statut.PUBLIEE, Statut.SOUMISE, Statut.ARCHIVEE)
+        for statut in Statut
     }
     publiee = rows["publiee"]
     return {name: row.pk for name, row in rows.items()} | {
@@ -128,6 +136,8 @@ def person(
 
 def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
     """A body that is right where one is asked for, so that only permission can refuse."""
+    if route.endswith("/rejeter/"):
+        return {"motif": "Illisible."}
     return {
         "token/": {"username": "personne", "password": "x"},
         "token/refresh/": {"refresh": "x"},

@@ -5,11 +5,12 @@ from typing import Any, cast
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Count, QuerySet
+from django.db.models import Case, Count, F, QuerySet, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,10 +22,15 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanWidget,
+)
 
 from apps.core.exceptions import Conflict
 from apps.core.models import (
+    MOTIF_MAX,
     Commentaire,
     Epreuve,
     Evaluation,
@@ -35,14 +41,16 @@ from apps.core.models import (
     Statut,
     StatutCommentaire,
     User,
+    validate_visible,
 )
 from apps.core.querysets import EpreuveQuerySet
+from apps.core.review import Action
 from apps.core.services.accounts import close_sessions
 from apps.core.services.epreuves import (
-    change_statut,
     deposit_epreuve,
     edit_epreuve,
     merge,
+    move_epreuve,
     refresh_search_text,
     refuse_a_double,
 )
@@ -255,6 +263,20 @@ class EpreuveForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error(field, ValidationError(_text(refusal)))
 
 
+class RejectionForm(forms.Form):
+    motif = forms.CharField(
+        label="Motif",
+        help_text="L'auteur le lit, avec son épreuve.",
+        max_length=MOTIF_MAX,
+        validators=[validate_visible],
+        widget=UnfoldAdminTextareaWidget,
+    )
+
+
+# What the page that asks for a reason sends again, for the same action on the same rows.
+POSTED_AGAIN = ("action", "select_across", ACTION_CHECKBOX_NAME)
+
+
 def _text(refusal: APIException) -> str:
     detail = refusal.detail
     return " ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
@@ -263,15 +285,22 @@ def _text(refusal: APIException) -> str:
 @admin.register(Epreuve)
 class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     form = EpreuveForm
-    list_display = ("titre", "matiere", "filiere", "niveau", "annee", "statut", "nb_vues")
+    list_display = ("titre", "statut", "documents", "depose_par", "matiere", "niveau", "annee")
     list_filter = ("statut", "type_epreuve", "session", "niveau", "matiere", "filiere")
     list_select_related = ("matiere", "filiere")
     search_fields = ("titre",)
     search_help_text = "Titre, description, matière, enseignant : accents et casse indifférents."
     autocomplete_fields = ("matiere", "filiere", "enseignant")
-    actions = ("publish", "reject", "archive", "remove_corrige")
+    # What waits comes first, the longest waiting before all.
+    ordering = (
+        Case(When(statut=Statut.SOUMISE, then=F("date_creation"))).asc(nulls_last=True),
+        F("date_publication").desc(nulls_last=True),
+        "-pk",
+    )
+    actions = ("publish", "reject", "archive", "restore", "remove_corrige")
     readonly_fields = (
         "statut",
+        "motif_rejet",
         "depose_par",
         "documents",
         "date_creation",
@@ -286,7 +315,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         "note_pertinence_moyenne",
     )
     fieldsets = (
-        (None, {"fields": ("titre", "description", "statut")}),
+        (None, {"fields": ("titre", "description", ("statut", "motif_rejet"))}),
         ("Documents", {"fields": ("documents", "fichier", "fichier_corrige")}),
         (
             "Classement",
@@ -334,12 +363,16 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     def save_model(self, request: HttpRequest, obj: Epreuve, form: Any, change: bool) -> None:
         files = set(DOCUMENTS.values())
         fields = {name: form.cleaned_data[name] for name in form.changed_data if name not in files}
+        person = cast(User, request.user)
         if change:
-            edit_epreuve(obj, fichiers=form.fichiers, **fields)
+            edit_epreuve(obj, par=person, fichiers=form.fichiers, **fields)
         else:
-            obj.pk = deposit_epreuve(
-                auteur=cast(User, request.user), fichiers=form.fichiers, **fields
-            ).pk
+            obj.pk = deposit_epreuve(auteur=person, fichiers=form.fichiers, **fields).pk
+
+    def log_addition(self, request: HttpRequest, obj: Epreuve, message: Any) -> None:
+        """The service has."""
+
+    log_change = log_addition
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -362,7 +395,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         token = signed_token(Link(pk, document, cast(User, request.user).pk))
         return HttpResponseRedirect(reverse("fichier", args=[token]))
 
-    @admin.display(description="documents en ligne")
+    @admin.display(description="documents")
     def documents(self, epreuve: Epreuve) -> SafeString | str:
         links = (
             (reverse("admin:core_epreuve_document", args=[epreuve.pk, document]), document)
@@ -373,31 +406,55 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
 
     # --- Moderation ---
 
-    @admin.action(description="Publier")
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        waiting = Epreuve.objects.filter(statut=Statut.SOUMISE).count()
+        kwargs["extra_context"] = {"title": f"Épreuves : {waiting} à modérer"}
+        return super().changelist_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+    @admin.action(description=Action.PUBLIER.label)
     def publish(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
-        self._change(request, queryset, Statut.PUBLIEE)
+        self._move(request, queryset, Action.PUBLIER)
 
-    @admin.action(description="Rejeter")
-    def reject(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
-        self._change(request, queryset, Statut.REJETEE)
+    @admin.action(description=f"{Action.REJETER.label}…")
+    def reject(self, request: HttpRequest, queryset: EpreuveQuerySet) -> HttpResponse | None:
+        """Asks for the reason on a page of its own, which comes back here with it."""
+        form = RejectionForm(request.POST if "motif" in request.POST else None)
+        if form.is_valid():
+            self._move(request, queryset, Action.REJETER, form.cleaned_data["motif"])
+            return None
+        context = self.admin_site.each_context(request) | {
+            "title": "Rejeter",
+            "opts": self.opts,
+            "form": form,
+            "epreuves": queryset,
+            "posted": {name: request.POST.getlist(name) for name in POSTED_AGAIN},
+        }
+        return TemplateResponse(request, "admin/core/epreuve/reject.html", context)
 
-    @admin.action(description="Archiver")
+    @admin.action(description=Action.ARCHIVER.label)
     def archive(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
-        self._change(request, queryset, Statut.ARCHIVEE)
+        self._move(request, queryset, Action.ARCHIVER)
 
-    def _change(self, request: HttpRequest, queryset: EpreuveQuerySet, statut: Statut) -> None:
+    @admin.action(description=Action.RESTAURER.label)
+    def restore(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
+        self._move(request, queryset, Action.RESTAURER)
+
+    def _move(
+        self, request: HttpRequest, queryset: EpreuveQuerySet, action: Action, motif: str = ""
+    ) -> None:
         for epreuve in queryset:
             try:
-                change_statut(epreuve, statut)
+                moved = move_epreuve(epreuve, action, par=cast(User, request.user), motif=motif)
             except Conflict as conflict:
                 self.message_user(request, f"{epreuve} : {conflict.detail}", messages.ERROR)
             else:
-                self.message_user(request, f"{epreuve} : {statut.label}.", messages.SUCCESS)
+                done = f"{moved} : {moved.get_statut_display()}."
+                self.message_user(request, done, messages.SUCCESS)
 
     @admin.action(description="Retirer le corrigé")
     def remove_corrige(self, request: HttpRequest, queryset: EpreuveQuerySet) -> None:
         for epreuve in queryset:
-            edit_epreuve(epreuve, fichiers={"fichier_corrige": None})
+            edit_epreuve(epreuve, par=cast(User, request.user), fichiers={"fichier_corrige": None})
         self.message_user(request, "Corrigés retirés.", messages.SUCCESS)
 
 

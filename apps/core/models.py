@@ -19,6 +19,8 @@ from apps.core.text import is_visible, normalise
 # One interaction of a kind counts per half hour: retries and double clicks are harmless.
 FENETRE_SECONDES = 1800
 
+MOTIF_MAX = 1000
+
 
 class Niveau(models.TextChoices):
     PREPA = "PREPA", "Classe préparatoire"
@@ -266,6 +268,7 @@ class Epreuve(models.Model):
     sha256_corrige = models.CharField("SHA-256 du corrigé", max_length=64, blank=True)
 
     statut = models.CharField("statut", max_length=10, choices=Statut, default=Statut.BROUILLON)
+    motif_rejet = models.TextField("motif du rejet", max_length=MOTIF_MAX, blank=True)
     date_creation = models.DateTimeField("créée le", default=timezone.now, editable=False)
     date_modification = models.DateTimeField("modifiée le", auto_now=True)
     date_publication = models.DateTimeField("publiée le", null=True, blank=True)
@@ -298,6 +301,12 @@ class Epreuve(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(statut__in=Statut.values), name="epreuve_statut_connu"
+            ),
+            models.CheckConstraint(
+                condition=(Q(statut=Statut.REJETEE) & ~Q(motif_rejet=""))
+                | (~Q(statut=Statut.REJETEE) & Q(motif_rejet="")),
+                name="epreuve_rejet_motive",
+                violation_error_message="Une épreuve rejetée, et elle seule, porte un motif.",
             ),
         ]
         indexes = [

@@ -18,6 +18,7 @@ from apps.core import login, selectors
 from apps.core.exceptions import PasswordToChange
 from apps.core.fields import Choice, CodeField, IdField, PasswordField, PdfField, PublishedField
 from apps.core.models import (
+    MOTIF_MAX,
     Commentaire,
     Contexte,
     Epreuve,
@@ -27,6 +28,7 @@ from apps.core.models import (
     Role,
     Statut,
     User,
+    validate_visible,
 )
 from apps.core.services.accounts import change_password, close_sessions, open_session
 from apps.core.services.files import DOCUMENTS
@@ -228,6 +230,7 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             *EpreuveSerializer.Meta.fields,
             "description",
             "auteur",
+            "motif_rejet",
             "nb_evaluations",
             "repartition_notes",
             "deja_vue",
@@ -284,8 +287,8 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
 
 class EpreuveDepositSerializer(EpreuveWriteSerializer):
     statut = Choice(
-        [(statut.value, statut.label) for statut in (Statut.SOUMISE, Statut.PUBLIEE)],
-        required=False,
+        [(s.value, s.label) for s in (Statut.BROUILLON, Statut.SOUMISE, Statut.PUBLIEE)],
+        default=Statut.SOUMISE,
         help_text="« publiee » : réservé aux administrateurs.",
     )
 
@@ -293,10 +296,16 @@ class EpreuveDepositSerializer(EpreuveWriteSerializer):
         fields = (*EpreuveWriteSerializer.Meta.fields, "statut")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        publish = attrs.pop("statut", Statut.SOUMISE) == Statut.PUBLIEE
-        if publish and not self.context["request"].user.is_staff:
+        statut = Statut(attrs["statut"])
+        if statut == Statut.PUBLIEE and not self.context["request"].user.is_staff:
             raise PermissionDenied("Seul un administrateur publie une épreuve.")
-        return super().validate(attrs) | {"publier": publish}
+        return super().validate(attrs) | {"statut": statut}
+
+
+class RejectionSerializer(serializers.Serializer[Any]):
+    motif = serializers.CharField(
+        max_length=MOTIF_MAX, validators=[validate_visible], help_text="Ce que lira l'auteur."
+    )
 
 
 # --- What people do ----------------------------------------------------------------------

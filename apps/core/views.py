@@ -36,8 +36,9 @@ from apps.core.logs import request_id
 from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
 from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
-from apps.core.permissions import CataloguePermission, CommentairePermission
+from apps.core.permissions import CataloguePermission, CommentairePermission, TransitionPermission
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
+from apps.core.review import Action
 from apps.core.schema import ERROR
 from apps.core.serializers import (
     BlacklistSerializer,
@@ -58,12 +59,13 @@ from apps.core.serializers import (
     MoiSerializer,
     PasswordChangeSerializer,
     RefreshSerializer,
+    RejectionSerializer,
     TokensSerializer,
     VerifySerializer,
     ViewSerializer,
 )
 from apps.core.services.commentaires import edit_comment, post_comment, remove_comment
-from apps.core.services.epreuves import change_statut, deposit_epreuve, edit_epreuve
+from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epreuve
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.files import (
     DOCUMENTS,
@@ -86,6 +88,23 @@ FORGOTTEN = {
 def me(request: Request) -> User:
     """Whoever is signed in: permissions let nobody else come so far."""
     return cast(User, request.user)
+
+
+def route_of(action: Action) -> dict[str, Any]:
+    """The route and the permission of one move of `review.TRANSITIONS`."""
+    return {
+        "detail": True,
+        "methods": ["post"],
+        "url_path": action.value,
+        "permission_classes": [TransitionPermission],
+        "parser_classes": [JSONParser],
+        "transition": action,
+    }
+
+
+TRANSITION_SCHEMA = extend_schema(
+    request=None, responses={200: EpreuveDetailSerializer, 409: ERROR}
+)
 
 
 def refuse_unpublished(epreuve: Epreuve) -> None:
@@ -187,6 +206,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
     permission_classes = [CataloguePermission]
     parser_classes = [MultiPartParser, JSONParser]
     serializer_class = EpreuveDetailSerializer
+    transition = Action.ARCHIVER  # What DELETE does; the route of another move names it.
 
     def get_queryset(self) -> EpreuveQuerySet:
         return Epreuve.objects.visible_to(self.request.user).with_names()
@@ -208,7 +228,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         return Response(self.get_serializer(self.get_object()).data)
 
     def create(self, request: Request) -> Response:
-        """Déposer une épreuve avec son PDF ; elle attend ensuite d'être publiée."""
+        """Déposer une épreuve avec son PDF : soumise, ou en brouillon."""
         form = EpreuveDepositSerializer(data=request.data, context={"request": request})
         form.is_valid(raise_exception=True)
         epreuve = deposit_epreuve(auteur=me(request), **form.validated_data)
@@ -219,12 +239,51 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         epreuve = self.get_object()
         form = EpreuveWriteSerializer(epreuve, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        return Response(self.detail_of(edit_epreuve(epreuve, **form.validated_data)))
+        edited = edit_epreuve(epreuve, par=me(request), **form.validated_data)
+        return Response(self.detail_of(edited))
 
     def destroy(self, request: Request, pk: int) -> Response:
         """Archiver une épreuve : elle quitte le catalogue, son histoire reste."""
-        change_statut(self.get_object(), Statut.ARCHIVEE)
+        move_epreuve(self.get_object(), self.transition, par=me(request))
         return Response(status=204)
+
+    # --- Review ---
+
+    @TRANSITION_SCHEMA
+    @action(**route_of(Action.SOUMETTRE))
+    def submit(self, request: Request, pk: int) -> Response:
+        """Soumettre mon brouillon, ou de nouveau ce qui a été rejeté."""
+        return self.moved()
+
+    @TRANSITION_SCHEMA
+    @action(**route_of(Action.PUBLIER))
+    def publish(self, request: Request, pk: int) -> Response:
+        """Publier une épreuve soumise, ou rejetée par erreur."""
+        return self.moved()
+
+    @extend_schema(
+        request=RejectionSerializer, responses={200: EpreuveDetailSerializer, 409: ERROR}
+    )
+    @action(**route_of(Action.REJETER))
+    def reject(self, request: Request, pk: int) -> Response:
+        """Rejeter une épreuve soumise, avec un motif que lit son auteur."""
+        form = RejectionSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        return self.moved(**form.validated_data)
+
+    @TRANSITION_SCHEMA
+    @action(**route_of(Action.RESTAURER))
+    def restore(self, request: Request, pk: int) -> Response:
+        """Remettre une épreuve archivée dans la file de modération."""
+        return self.moved()
+
+    def moved(self, motif: str = "") -> Response:
+        epreuve = self.get_object()
+        return Response(
+            self.detail_of(
+                move_epreuve(epreuve, self.transition, par=me(self.request), motif=motif)
+            )
+        )
 
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
     @action(detail=False, url_path="populaires", pagination_class=OnePage)

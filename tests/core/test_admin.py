@@ -1,11 +1,16 @@
+import datetime as dt
+
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.core.models import (
     Commentaire,
@@ -18,6 +23,7 @@ from apps.core.models import (
     Statut,
     User,
 )
+from apps.core.review import TRANSITIONS, Action
 from apps.core.services.evaluations import rate_epreuve
 from apps.core.signals import catalogue_changed
 from tests.factories import (
@@ -58,6 +64,19 @@ def url_of(model, page, *args):
 def act(desk, model, action, *rows):
     data = {"action": action, "_selected_action": [row.pk for row in rows]}
     return desk.post(url_of(model, "changelist"), data, follow=True)
+
+
+def reject(desk, *epreuves, motif="Page 2 illisible."):
+    data = {"action": "reject", "_selected_action": [row.pk for row in epreuves], "motif": motif}
+    return desk.post(url_of(Epreuve, "changelist"), data, follow=True)
+
+
+def history(row):
+    """What the history page of a row says, oldest first, and of whom."""
+    lines = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk)
+    )
+    return [(line.user.username, line.change_message) for line in lines.order_by("pk")]
 
 
 @pytest.mark.parametrize("model", FACTORIES)
@@ -223,20 +242,71 @@ def test_a_file_already_in_the_bank_is_refused_and_names_the_other(desk):
     assert f"épreuve {other.pk}" in str(page.context["adminform"].form.errors["fichier"])
 
 
-@pytest.mark.parametrize(
-    ("action", "before", "after"),
-    [
-        ("publish", Statut.SOUMISE, Statut.PUBLIEE),
-        ("reject", Statut.SOUMISE, Statut.REJETEE),
-        ("archive", Statut.PUBLIEE, Statut.ARCHIVEE),
-    ],
-)
-def test_moderation_moves_the_statut(desk, action, before, after):
-    epreuve = EpreuveFactory(statut=before)
-    assert act(desk, Epreuve, action, epreuve).status_code == 200
+@pytest.mark.parametrize("action", [Action.PUBLIER, Action.ARCHIVER, Action.RESTAURER])
+@pytest.mark.parametrize("statut", Statut)
+def test_a_bulk_action_moves_what_it_may_and_says_why_not_the_rest(desk, action, statut):
+    epreuve = EpreuveFactory(statut=statut)
+    english = {Action.PUBLIER: "publish", Action.ARCHIVER: "archive", Action.RESTAURER: "restore"}
+    page = act(desk, Epreuve, english[action], epreuve).content.decode()
     epreuve.refresh_from_db()
-    assert epreuve.statut == after
-    assert (epreuve.date_publication is not None) == (Statut.PUBLIEE in (before, after))
+    transition = TRANSITIONS[action]
+    if statut in transition.before:
+        assert epreuve.statut == transition.after
+        assert len(history(epreuve)) == 1
+    else:
+        assert epreuve.statut == statut
+        assert f"on ne peut pas {action.value}" in page
+        assert history(epreuve) == []
+
+
+def test_rejecting_asks_for_a_reason_which_each_author_then_reads(desk):
+    epreuves = EpreuveFactory.create_batch(2, statut=Statut.SOUMISE)
+    asked = act(desk, Epreuve, "reject", *epreuves).content.decode()
+    assert all(epreuve.titre in asked for epreuve in epreuves)
+    assert "Motif" in asked
+    refused = reject(desk, *epreuves, motif=" \u200b ").content.decode()
+    assert "au moins un caractère visible" in refused
+    assert set(Epreuve.objects.values_list("statut", flat=True)) == {"soumise"}
+    reject(desk, *epreuves, motif="Illisible.")
+    rows = set(Epreuve.objects.values_list("statut", "motif_rejet"))
+    assert rows == {("rejetee", "Illisible.")}
+    told = "Rejeter : Soumise → Rejetée. Motif : Illisible."
+    assert history(epreuves[0]) == [("rachidi", told)]
+
+
+def test_the_page_that_asks_for_a_reason_keeps_the_whole_selection(desk):
+    epreuves = EpreuveFactory.create_batch(101, statut=Statut.SOUMISE)
+    data = {"action": "reject", "_selected_action": [epreuves[0].pk], "select_across": "1"}
+    asked = desk.post(url_of(Epreuve, "changelist"), data)
+    again = asked.context["posted"] | {"motif": "Illisible."}
+    desk.post(url_of(Epreuve, "changelist"), again)
+    assert Epreuve.objects.filter(statut=Statut.REJETEE).count() == 101
+
+
+def test_what_waits_comes_first_the_oldest_before_all_and_is_counted(desk):
+    now = timezone.now()
+    published = EpreuveFactory()
+    new, old = (
+        EpreuveFactory(statut=Statut.SOUMISE, date_creation=now - dt.timedelta(days=days))
+        for days in (1, 9)
+    )
+    page = desk.get(url_of(Epreuve, "changelist"))
+    assert list(page.context["cl"].result_list) == [old, new, published]
+    assert "2 à modérer" in page.content.decode()
+
+
+def test_the_queue_opens_the_pdf(desk):
+    epreuve = with_file(EpreuveFactory(statut=Statut.SOUMISE))
+    link = reverse("admin:core_epreuve_document", args=[epreuve.pk, "sujet"])
+    assert link in desk.get(url_of(Epreuve, "changelist")).content.decode()
+
+
+def test_what_is_written_by_the_form_is_told_once(desk, rachidi):
+    epreuve = EpreuveFactory(titre="Avant")
+    desk.post(url_of(Epreuve, "change", epreuve.pk), epreuve_form(epreuve, titre="Après"))
+    assert history(epreuve) == [("rachidi", "Modifiée : titre.")]
+    page = desk.get(url_of(Epreuve, "history", epreuve.pk)).content.decode()
+    assert "Modifiée : titre." in page
 
 
 def test_publishing_and_archiving_are_announced(desk):
@@ -245,7 +315,7 @@ def test_publishing_and_archiving_are_announced(desk):
     catalogue_changed.connect(listener)
     try:
         epreuve = EpreuveFactory(statut=Statut.SOUMISE)
-        act(desk, Epreuve, "reject", epreuve)
+        reject(desk, epreuve)
         assert heard == []
         act(desk, Epreuve, "publish", epreuve)
         act(desk, Epreuve, "archive", epreuve)
@@ -254,10 +324,10 @@ def test_publishing_and_archiving_are_announced(desk):
         catalogue_changed.disconnect(listener)
 
 
-def test_an_archived_double_is_not_published_again(desk):
+def test_an_archived_double_is_not_restored(desk):
     archived = with_file(EpreuveFactory(statut=Statut.ARCHIVEE), pdf("le même"))
     other = with_file(EpreuveFactory(), pdf("le même"))
-    page = act(desk, Epreuve, "publish", archived)
+    page = act(desk, Epreuve, "restore", archived)
     archived.refresh_from_db()
     assert archived.statut == Statut.ARCHIVEE
     assert f"épreuve {other.pk}" in page.content.decode()

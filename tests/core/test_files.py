@@ -8,10 +8,11 @@ from django.db import transaction
 from pypdf import PdfWriter
 
 from apps.core.models import Epreuve, Interaction, Statut
-from apps.core.services.epreuves import change_statut, edit_epreuve
+from apps.core.review import Action
+from apps.core.services.epreuves import edit_epreuve
 from apps.core.services.files import read_pdf
 from apps.core.signals import catalogue_changed
-from tests.factories import EpreuveFactory, MatiereFactory, pdf, with_file
+from tests.factories import EpreuveFactory, MatiereFactory, UserFactory, moved, pdf, with_file
 
 pytestmark = pytest.mark.django_db
 
@@ -321,7 +322,7 @@ def test_a_change_that_is_rolled_back_keeps_the_old_file_and_drops_the_new(
     catalogue_changed.connect(fails)
     try:
         with django_capture_on_commit_callbacks(execute=True), pytest.raises(RuntimeError):
-            edit_epreuve(epreuve, fichiers={"fichier": read_pdf(upload())})
+            edit_epreuve(epreuve, par=UserFactory(), fichiers={"fichier": read_pdf(upload())})
     finally:
         catalogue_changed.disconnect(fails)
     assert on_disk(settings) == [Epreuve.objects.get().fichier.name] == [epreuve.fichier.name]
@@ -363,13 +364,6 @@ def test_changes_of_the_published_catalogue_are_announced_and_no_others(api, mme
     api(mme_dossou).patch(f"/api/epreuves/{published.pk}/", {"titre": "x"})
     api(mme_dossou).delete(f"/api/epreuves/{published.pk}/")
     assert heard == [True, True]
-
-
-def test_publishing_again_keeps_the_first_date():
-    epreuve = EpreuveFactory()
-    change_statut(epreuve, Statut.ARCHIVEE)
-    again = change_statut(epreuve, Statut.PUBLIEE)
-    assert again.date_publication == epreuve.date_publication
 
 
 # --- Downloads ---------------------------------------------------------------------------
@@ -418,7 +412,9 @@ def test_two_downloads_in_a_half_hour_count_once(api, awa):
 
 def test_the_corrige_is_another_document(api, anyone, awa):
     epreuve = with_file(EpreuveFactory())
-    edit_epreuve(epreuve, fichiers={"fichier_corrige": read_pdf(upload(pdf("corrigé")))})
+    edit_epreuve(
+        epreuve, par=UserFactory(), fichiers={"fichier_corrige": read_pdf(upload(pdf("corrigé")))}
+    )
     body = link(api(awa), epreuve, document="corrige")
     assert body["nom_fichier"].endswith(f"{epreuve.pk}-corrige.pdf")
     assert fetch(anyone, body["url"])[1] == pdf("corrigé")
@@ -457,7 +453,7 @@ def test_an_expired_link_is_403(api, anyone, awa, settings):
 def test_the_link_of_an_epreuve_hidden_since_is_404(api, anyone, awa):
     epreuve = with_file(EpreuveFactory())
     url = link(api(awa), epreuve)["url"]
-    change_statut(epreuve, Statut.ARCHIVEE)
+    moved(epreuve, Action.ARCHIVER)
     assert anyone.get(url).status_code == 404
 
 

@@ -4,30 +4,40 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.contrib.admin.models import ADDITION
+from django.contrib.admin.utils import label_for_field
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.core.exceptions import Conflict
 from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
+from apps.core.review import TRANSITIONS, Action, actions_from
+from apps.core.services import journal
 from apps.core.services.files import Pdf, new_files
 from apps.core.signals import catalogue_changed
 
 
 def deposit_epreuve(
-    *, auteur: User, fichiers: Mapping[str, Pdf | None], publier: bool = False, **fields: Any
+    *,
+    auteur: User,
+    fichiers: Mapping[str, Pdf | None],
+    statut: Statut = Statut.SOUMISE,
+    **fields: Any,
 ) -> Epreuve:
     """Raises Conflict where the bank already holds the file."""
-    epreuve = Epreuve(depose_par=auteur, statut=Statut.SOUMISE, **fields)
+    epreuve = Epreuve(depose_par=auteur, **fields)
     with new_files() as files, transaction.atomic():
         files.put(epreuve, fichiers)
-        if publier:
-            _set_statut(epreuve, Statut.PUBLIEE)
+        _set_statut(epreuve, statut)
         _save(epreuve)
+        journal.note(epreuve, f"Déposée : {statut.label}.", par=auteur, flag=ADDITION)
     return epreuve
 
 
-def edit_epreuve(epreuve: Epreuve, *, fichiers: Mapping[str, Pdf | None], **fields: Any) -> Epreuve:
+def edit_epreuve(
+    epreuve: Epreuve, *, par: User, fichiers: Mapping[str, Pdf | None], **fields: Any
+) -> Epreuve:
     """Replace the given fields and files only; raises Conflict like a deposit."""
     with new_files() as files, transaction.atomic():
         locked = _locked(epreuve.pk)
@@ -35,16 +45,37 @@ def edit_epreuve(epreuve: Epreuve, *, fichiers: Mapping[str, Pdf | None], **fiel
             setattr(locked, name, value)
         files.put(locked, fichiers)
         _save(locked)
+        if changed := [*fields, *fichiers]:
+            labels = ", ".join(str(label_for_field(name, Epreuve)) for name in changed)
+            journal.note(locked, f"Modifiée : {labels}.", par=par)
     return locked
 
 
 @transaction.atomic
-def change_statut(epreuve: Epreuve, statut: Statut, *, now: dt.datetime | None = None) -> Epreuve:
-    """Publish, reject or archive; an épreuve published again keeps its first date."""
-    locked = _locked(epreuve.pk)
-    was_published = locked.statut == Statut.PUBLIEE
-    _set_statut(locked, statut, now)
-    _save(locked, was_published=was_published)
+def move_epreuve(
+    epreuve: Epreuve,
+    action: Action,
+    *,
+    par: User,
+    motif: str = "",
+    now: dt.datetime | None = None,
+) -> Epreuve:
+    """Raises Conflict where the table has no such move; published again, it keeps its first date.
+
+    Of those who decide at once, one does: the others meet the state that is left.
+    """
+    locked, transition = _locked(epreuve.pk), TRANSITIONS[action]
+    before = Statut(locked.statut)
+    if before not in transition.before:
+        possible = ", ".join(actions_from(before))
+        detail = f"Cette épreuve est « {before} » : on ne peut pas {action}. Possible : {possible}."
+        raise Conflict(detail, "transition_impossible")
+    locked.motif_rejet = motif
+    _set_statut(locked, transition.after, now)
+    _save(locked, was_published=before == Statut.PUBLIEE)
+    because = f" Motif : {motif}" if motif else ""
+    message = f"{action.label} : {before.label} → {transition.after.label}.{because}"
+    journal.note(locked, message, par=par)
     return locked
 
 

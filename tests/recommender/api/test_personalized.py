@@ -1,14 +1,14 @@
 import pytest
 from django.utils import timezone
 
-from apps.core.models import Epreuve, Statut
-from apps.core.services.epreuves import change_statut
+from apps.core.models import Epreuve
+from apps.core.review import Action
 from apps.core.services.import_files import ImportOptions
 from apps.core.services.imports import import_interactions
 from apps.core.services.interactions import record_interaction
 from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
-from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, seen
+from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, moved, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def test_seen_epreuves_come_back_when_asked_for(trained, bank, api):
 def test_a_hidden_epreuve_is_gone_at_once(trained, bank, api):
     client = api(bank.students["MATH"][0])
     best = ids(client.get(URL))[0]
-    change_statut(Epreuve.objects.get(pk=best), Statut.ARCHIVEE)
+    moved(Epreuve.objects.get(pk=best), Action.ARCHIVER)
     assert best not in ids(client.get(URL))
 
 

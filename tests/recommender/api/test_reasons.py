@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core.models import Epreuve, Evaluation, Interaction, Statut, TypeInteraction, User
-from apps.core.services.epreuves import change_statut
+from apps.core.review import Action
 from apps.core.services.evaluations import rate_epreuve, withdraw_evaluation
 from apps.recommender import model_store
 from apps.recommender.services import training
@@ -21,6 +21,7 @@ from tests.factories import (
     InteractionFactory,
     MatiereFactory,
     UserFactory,
+    moved,
     seen,
 )
 from tests.recommender.conftest import CONFIG
@@ -51,7 +52,7 @@ def published(bank, code="MATH", **fields) -> Epreuve:
     alike = bank.epreuves[code][0]
     fields = {"filiere": alike.filiere, "matiere": alike.matiere} | fields
     draft = EpreuveFactory(statut=Statut.SOUMISE, **fields)
-    change_statut(draft, Statut.PUBLIEE)
+    moved(draft, Action.PUBLIER)
     return draft
 
 
@@ -104,7 +105,7 @@ def test_a_changed_note_changes_the_very_next_answer(trained, bank, api):
 def test_whose_whole_history_is_hidden_gets_the_chain_and_no_reason(trained, bank, api):
     student = bank.students["MATH"][0]
     for epreuve in bank.epreuves["MATH"][:7]:
-        change_statut(epreuve, Statut.ARCHIVEE)
+        moved(epreuve, Action.ARCHIVER)
     items = answered(api(student), top_k=100, expliquer=True)
     assert items[0]["source"] == "profil"
     assert not by_the_model(items)
@@ -113,7 +114,7 @@ def test_whose_whole_history_is_hidden_gets_the_chain_and_no_reason(trained, ban
 
 def test_what_is_hidden_is_a_reason_no_more(trained, bank, api):
     client, hidden = api(bank.students["MATH"][0]), bank.epreuves["MATH"][1]
-    change_statut(hidden, Statut.ARCHIVEE)
+    moved(hidden, Action.ARCHIVER)
     items = answered(client, top_k=100)
     assert by_the_model(items)
     assert hidden.pk not in {one["epreuve"] for item in items for one in item["raisons"]}
@@ -177,7 +178,7 @@ def test_a_new_epreuve_is_hidden_seen_or_ones_own_like_any_other(trained, bank, 
     hidden, met, own = (published(bank) for _ in range(3))
     EpreuveFactory(statut=Statut.SOUMISE)
     assert {hidden.pk, met.pk, own.pk} <= set(ids(answered(client, top_k=100)))
-    change_statut(hidden, Statut.ARCHIVEE)
+    moved(hidden, Action.ARCHIVER)
     Epreuve.objects.filter(pk=own.pk).update(depose_par=student)
     client.post(f"/api/epreuves/{met.pk}/view/")
     items = answered(client, top_k=100)
@@ -304,7 +305,7 @@ def campus(db) -> Campus:
     Interaction.objects.bulk_create(late_past)
     for subject, filiere in ((subjects[0], filieres[0]), (subjects[3], filieres[1])):
         fresh = EpreuveFactory(statut=Statut.SOUMISE, matiere=subject, filiere=filiere)
-        change_statut(fresh, Statut.PUBLIEE)
+        moved(fresh, Action.PUBLIER)
     return Campus(students[::-1], epreuves)
 
 
