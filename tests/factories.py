@@ -19,6 +19,7 @@ from apps.core.models import (
     Interaction,
     Matiere,
     Role,
+    Signalement,
     Statut,
     TypeInteraction,
     User,
@@ -118,6 +119,15 @@ class CommentaireFactory(DjangoModelFactory[Commentaire]):
     auteur = factory.SubFactory(UserFactory)
     epreuve = factory.SubFactory(EpreuveFactory)
     contenu = "Très bonne épreuve !"
+
+
+class SignalementFactory(DjangoModelFactory[Signalement]):
+    class Meta:
+        model = Signalement
+
+    commentaire = factory.SubFactory(CommentaireFactory)
+    user = factory.SubFactory(UserFactory)
+    motif = "Hors sujet."
 
 
 def moved(epreuve: Epreuve, action: Action, **more: Any) -> Epreuve:

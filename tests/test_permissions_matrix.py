@@ -88,6 +88,7 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
         "PATCH": (401, 403, 200, 403, 403),
         "DELETE": (401, 403, 204, 403, 204),
     },
+    "commentaires/<commentaire>/signaler/": {"POST": (401, 204, 409, 204, 204)},
     "recommendations/personalized/": {"GET": SIGNED_IN},
     "recommendations/similar/?epreuve_id=<publiee>": {"GET": SIGNED_IN},
     "recommendations/similar/?epreuve_id=<archivee>": {"GET": (401, 404, 404, 404, 200)},
@@ -153,6 +154,7 @@ def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
         "evaluations/": {"epreuve": world["publiee"], "note_difficulte": 3, "note_pertinence": 3},
         "commentaires/": {"epreuve": world["publiee"], "contenu": "Merci"},
         "commentaires/<commentaire>/": {"contenu": "Mieux"},
+        "commentaires/<commentaire>/signaler/": {"motif": "Hors sujet."},
     }.get(route, {})
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Case, Count, F, QuerySet, When
+from django.db.models import Case, Count, Exists, F, OuterRef, QuerySet, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django_tasks_db.models import DBTaskResult
 from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
@@ -38,14 +38,16 @@ from apps.core.models import (
     Interaction,
     Matiere,
     Role,
+    Signalement,
     Statut,
     StatutCommentaire,
     User,
     validate_visible,
 )
-from apps.core.querysets import EpreuveQuerySet
+from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
 from apps.core.review import Action
 from apps.core.services.accounts import close_sessions
+from apps.core.services.commentaires import moderate_comment
 from apps.core.services.epreuves import (
     deposit_epreuve,
     edit_epreuve,
@@ -491,26 +493,70 @@ class EvaluationAdmin(ReadOnlyAdmin):
             withdraw_evaluation(evaluation)
 
 
+class SignalementInline(TabularInline):  # type: ignore[misc]
+    model = Signalement
+    fields = readonly_fields = ("user", "motif", "date", "traite")
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Signalement]:
+        rows: QuerySet[Signalement] = super().get_queryset(request)
+        return rows.select_related("user", "commentaire__auteur", "commentaire__epreuve")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(Commentaire)
 class CommentaireAdmin(ReadOnlyAdmin):
-    list_display = ("extrait", "auteur", "epreuve", "statut", "date_creation")
+    list_display = ("extrait", "signale", "statut", "auteur", "epreuve", "date_creation")
     list_filter = ("statut",)
     list_select_related = ("auteur", "epreuve")
     search_fields = ("contenu", "auteur__username", "epreuve__titre")
+    # What was reported and waits for a decision comes first.
+    ordering = (
+        Exists(Signalement.objects.filter(commentaire=OuterRef("pk"), traite=False)).desc(),
+        "-date_creation",
+        "-pk",
+    )
+    inlines = (SignalementInline,)
     actions = ("show", "hide", "remove")
+
+    def get_queryset(self, request: HttpRequest) -> CommentaireQuerySet:
+        return Commentaire.objects.with_reports()
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        reported = Commentaire.objects.filter(signalements__traite=False).distinct().count()
+        kwargs["extra_context"] = {"title": f"Commentaires : {reported} à décider"}
+        return super().changelist_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
     @admin.display(description="commentaire")
     def extrait(self, commentaire: Commentaire) -> str:
         return commentaire.contenu[:80]
 
-    @admin.action(description="Rendre visibles")
+    @admin.display(description="signalements", ordering="nb_signalements")
+    def signale(self, commentaire: Any) -> int:
+        return int(commentaire.nb_signalements)
+
+    @admin.action(description="Garder, ou rendre visibles")
     def show(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
-        queryset.update(statut=StatutCommentaire.VISIBLE)
+        self._decide(request, queryset, StatutCommentaire.VISIBLE)
 
     @admin.action(description="Masquer")
     def hide(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
-        queryset.update(statut=StatutCommentaire.MASQUE)
+        self._decide(request, queryset, StatutCommentaire.MASQUE)
 
     @admin.action(description="Supprimer")
     def remove(self, request: HttpRequest, queryset: QuerySet[Commentaire]) -> None:
-        queryset.update(statut=StatutCommentaire.SUPPRIME)
+        self._decide(request, queryset, StatutCommentaire.SUPPRIME)
+
+    def _decide(
+        self, request: HttpRequest, queryset: QuerySet[Commentaire], statut: StatutCommentaire
+    ) -> None:
+        for commentaire in queryset:
+            try:
+                moderate_comment(commentaire, statut, par=cast(User, request.user))
+            except Conflict as conflict:
+                self.message_user(request, f"{commentaire} : {conflict.detail}", messages.ERROR)
+            else:
+                self.message_user(request, f"{commentaire} : {statut.label}.", messages.SUCCESS)

@@ -501,3 +501,29 @@ class Commentaire(models.Model):
                 {"parent": "On répond à un premier commentaire de la même épreuve."},
                 code="parent_invalide",
             )
+
+
+class Signalement(models.Model):
+    """What somebody holds against a comment; once a moderator has decided it counts no more."""
+
+    commentaire = models.ForeignKey(
+        Commentaire, models.CASCADE, verbose_name="commentaire", related_name="signalements"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        verbose_name="utilisateur",
+        related_name="signalements",
+    )
+    motif = models.TextField("motif", max_length=500, validators=[validate_visible])
+    date = models.DateTimeField("date", default=timezone.now, editable=False)
+    traite = models.BooleanField("traité", default=False)
+
+    class Meta:
+        ordering = ["date", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["commentaire", "user"], name="signalement_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} — {self.commentaire}"

@@ -70,7 +70,10 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
 
 class CommentaireQuerySet(models.QuerySet["Commentaire"]):
     def visible_to(self, user: User | AnonymousUser) -> CommentaireQuerySet:
-        return self if user.is_staff else self.visible()
+        """Whoever wrote what is masked still sees it; what is deleted is for moderators."""
+        if user.is_staff:
+            return self
+        return self.filter(Q(statut="visible") | Q(statut="masque", auteur=user.pk))
 
     def visible(self) -> CommentaireQuerySet:
         return self.filter(statut="visible")
@@ -80,3 +83,9 @@ class CommentaireQuerySet(models.QuerySet["Commentaire"]):
         replies = Count("reponses", filter=Q(reponses__statut="visible"))
         rows = self.select_related("auteur").annotate(nb_reponses=replies)
         return rows.order_by("date_creation", "id")
+
+    def with_reports(self) -> CommentaireQuerySet:
+        """With `nb_signalements`, those that wait for a moderator."""
+        return self.annotate(
+            nb_signalements=Count("signalements", filter=Q(signalements__traite=False))
+        )

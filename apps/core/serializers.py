@@ -26,6 +26,7 @@ from apps.core.models import (
     Filiere,
     Matiere,
     Role,
+    Signalement,
     Statut,
     User,
     validate_visible,
@@ -400,3 +401,9 @@ class CommentaireEditSerializer(serializers.ModelSerializer[Commentaire]):
     class Meta:
         model = Commentaire
         fields = ("contenu",)
+
+
+class SignalementSerializer(serializers.ModelSerializer[Signalement]):
+    class Meta:
+        model = Signalement
+        fields = ("motif",)

@@ -33,7 +33,15 @@ from rest_framework_simplejwt.views import (
 from apps.core import filters, selectors
 from apps.core.exceptions import MissingFile, NotPublished
 from apps.core.logs import request_id
-from apps.core.models import Commentaire, Epreuve, Evaluation, Statut, TypeInteraction, User
+from apps.core.models import (
+    Commentaire,
+    Epreuve,
+    Evaluation,
+    Statut,
+    StatutCommentaire,
+    TypeInteraction,
+    User,
+)
 from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
 from apps.core.permissions import CataloguePermission, CommentairePermission, TransitionPermission
@@ -60,11 +68,17 @@ from apps.core.serializers import (
     PasswordChangeSerializer,
     RefreshSerializer,
     RejectionSerializer,
+    SignalementSerializer,
     TokensSerializer,
     VerifySerializer,
     ViewSerializer,
 )
-from apps.core.services.commentaires import edit_comment, post_comment, remove_comment
+from apps.core.services.commentaires import (
+    edit_comment,
+    moderate_comment,
+    post_comment,
+    report_comment,
+)
 from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epreuve
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.files import (
@@ -503,7 +517,22 @@ class CommentaireViewSet(viewsets.GenericViewSet[Commentaire]):
 
     def destroy(self, request: Request, pk: int) -> Response:
         """Supprimer un commentaire ; ses réponses restent."""
-        remove_comment(self.get_object())
+        moderate_comment(self.get_object(), StatutCommentaire.SUPPRIME, par=me(request))
+        return Response(status=204)
+
+    @extend_schema(request=SignalementSerializer, responses={204: None, 409: ERROR})
+    @action(
+        detail=True, methods=["post"], url_path="signaler", permission_classes=[IsAuthenticated]
+    )
+    def report(self, request: Request, pk: int) -> Response:
+        """Signaler un commentaire aux modérateurs ; plusieurs signalements le masquent."""
+        form = SignalementSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        commentaire = generics.get_object_or_404(
+            Commentaire.objects.visible().select_related("epreuve"), pk=pk
+        )
+        refuse_unpublished(commentaire.epreuve)
+        report_comment(commentaire, par=me(request), **form.validated_data)
         return Response(status=204)
 
     def shown(self, commentaire: Commentaire) -> dict[str, Any]:

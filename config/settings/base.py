@@ -254,6 +254,8 @@ CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 
 CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
+# As many different people hide a comment until a moderator has looked.
+SIGNALEMENTS_MASQUAGE = env.integer("SIGNALEMENTS_MASQUAGE", 3, minimum=1)
 LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)
 # Where nginx keeps MEDIA_ROOT for itself (X-Accel-Redirect); empty: Django sends the files.
 ACCEL_PREFIXE = env.matching("ACCEL_PREFIXE", "", "(/.*/)?", "un chemin comme /fichiers-internes/")

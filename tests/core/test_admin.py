@@ -21,6 +21,7 @@ from apps.core.models import (
     Matiere,
     Role,
     Statut,
+    StatutCommentaire,
     User,
 )
 from apps.core.review import TRANSITIONS, Action
@@ -34,6 +35,7 @@ from tests.factories import (
     FiliereFactory,
     InteractionFactory,
     MatiereFactory,
+    SignalementFactory,
     UserFactory,
     pdf,
     with_file,
@@ -421,10 +423,48 @@ def test_withdrawing_an_evaluation_keeps_the_counters_exact(desk, awa, koffi):
     ("action", "statut"), [("hide", "masque"), ("remove", "supprime"), ("show", "visible")]
 )
 def test_comments_are_moderated(desk, action, statut):
-    commentaire = CommentaireFactory(statut="masque" if action == "show" else "visible")
+    was = "masque" if action == "show" else "visible"
+    commentaire = CommentaireFactory(statut=was)
+    SignalementFactory(commentaire=commentaire)
     act(desk, Commentaire, action, commentaire)
     commentaire.refresh_from_db()
     assert commentaire.statut == statut
+    before, after = (StatutCommentaire(word).label for word in (was, statut))
+    assert history(commentaire) == [("rachidi", f"Commentaire : {before} → {after}.")]
+    assert commentaire.signalements.get().traite
+
+
+def test_a_deleted_comment_is_not_shown_again(desk):
+    commentaire = CommentaireFactory(statut="supprime")
+    page = act(desk, Commentaire, "show", commentaire).content.decode()
+    assert "est supprimé" in page
+    commentaire.refresh_from_db()
+    assert commentaire.statut == "supprime"
+
+
+def test_reported_comments_come_first_and_say_why(desk):
+    reported, quiet = CommentaireFactory(), CommentaireFactory()
+    SignalementFactory(commentaire=quiet, traite=True)
+    SignalementFactory(commentaire=reported, motif="Injurieux.")
+    page = desk.get(url_of(Commentaire, "changelist"))
+    assert list(page.context["cl"].result_list) == [reported, quiet]
+    assert "1 à décider" in page.content.decode()
+    detail = desk.get(url_of(Commentaire, "change", reported.pk)).content.decode()
+    assert "Injurieux." in detail
+
+
+def test_the_page_of_a_comment_takes_as_many_queries_for_ten_reports_as_for_two(
+    desk, django_assert_num_queries
+):
+    commentaire = CommentaireFactory()
+    url = url_of(Commentaire, "change", commentaire.pk)
+    SignalementFactory.create_batch(2, commentaire=commentaire)
+    desk.get(url)
+    with CaptureQueriesContext(connection) as few:
+        desk.get(url)
+    SignalementFactory.create_batch(8, commentaire=commentaire)
+    with django_assert_num_queries(len(few)):
+        desk.get(url)
 
 
 def test_a_corrige_can_be_taken_back(desk, django_capture_on_commit_callbacks):

@@ -1,10 +1,13 @@
+from threading import Barrier, Thread
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.throttling import SimpleRateThrottle
 
-from apps.core.models import Commentaire, Interaction, Statut, StatutCommentaire
-from apps.core.services.commentaires import edit_comment
+from apps.core.exceptions import Conflict
+from apps.core.models import Commentaire, Interaction, Signalement, Statut, StatutCommentaire
+from apps.core.services.commentaires import edit_comment, moderate_comment, report_comment
 from tests.factories import CommentaireFactory, EpreuveFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -223,3 +226,138 @@ def test_writing_too_fast_is_429_with_a_delay_and_reading_goes_on(api, awa, koff
     assert refused.json()["errors"][0]["code"] == "throttled"
     assert len(shown(api(awa), epreuve)) == 3
     assert post(api(koffi), epreuve).status_code == 201
+
+
+# --- Reports -----------------------------------------------------------------------------
+
+
+def report(client, commentaire, motif="Hors sujet."):
+    return client.post(f"{URL}{commentaire.pk}/signaler/", {"motif": motif})
+
+
+def reported_by(api, commentaire, number):
+    return [report(api(UserFactory()), commentaire).status_code for _ in range(number)]
+
+
+def statut_of(commentaire):
+    return Commentaire.objects.get(pk=commentaire.pk).statut
+
+
+def test_the_third_person_who_reports_a_comment_masks_it(api, awa, koffi, rachidi):
+    comment = CommentaireFactory(auteur=awa, contenu="Réclame")
+    assert reported_by(api, comment, 2) == [204, 204]
+    assert shown(api(koffi), comment.epreuve) == ["Réclame"]
+    assert report(api(koffi), comment).status_code == 204
+    assert shown(api(koffi), comment.epreuve) == []
+    assert report(api(UserFactory()), comment).status_code == 404
+    for who in (awa, rachidi):
+        (row,) = api(who).get(URL, {"epreuve": comment.epreuve_id}).json()["results"]
+        assert (row["contenu"], row["statut"]) == ("Réclame", "masque")
+
+
+def test_how_many_people_it_takes_is_a_setting(api, settings):
+    settings.SIGNALEMENTS_MASQUAGE = 1
+    comment = CommentaireFactory()
+    reported_by(api, comment, 1)
+    assert statut_of(comment) == "masque"
+
+
+def test_reporting_again_counts_once(api, awa):
+    comment = CommentaireFactory()
+    statuses = [report(api(awa), comment).status_code for _ in range(4)]
+    assert statuses == [204, 409, 409, 409]
+    assert (statut_of(comment), Signalement.objects.count()) == ("visible", 1)
+
+
+def test_nobody_reports_themselves(api, awa):
+    answer = report(api(awa), CommentaireFactory(auteur=awa))
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "commentaire_a_soi")
+    assert not Signalement.objects.exists()
+
+
+@pytest.mark.parametrize("motif", [None, "", " ", "\u200b", "x" * 501, "a\0b", []])
+def test_a_report_says_why(api, awa, motif):
+    answer = report(api(awa), CommentaireFactory(), motif)
+    assert (answer.status_code, answer.json()["errors"][0]["attr"]) == (400, "motif")
+
+
+def test_under_what_is_archived_since_nothing_is_reported(api, awa):
+    comment = CommentaireFactory(epreuve__statut=Statut.ARCHIVEE)
+    assert report(api(awa), comment).status_code == 404
+
+
+def test_once_restored_the_old_reports_mask_it_no_more(api, rachidi):
+    comment = CommentaireFactory()
+    reported_by(api, comment, 3)
+    moderate_comment(comment, StatutCommentaire.VISIBLE, par=rachidi)
+    assert (statut_of(comment), Signalement.objects.filter(traite=True).count()) == ("visible", 3)
+    reported_by(api, comment, 2)
+    assert statut_of(comment) == "visible"
+    reported_by(api, comment, 1)
+    assert statut_of(comment) == "masque"
+
+
+def test_the_author_corrects_or_deletes_what_is_masked_and_it_stays_so(api, awa, koffi):
+    mine = CommentaireFactory(auteur=awa, statut=StatutCommentaire.MASQUE)
+    answer = api(awa).patch(f"{URL}{mine.pk}/", {"contenu": "Mieux dit"})
+    assert (answer.status_code, answer.json()["statut"]) == (200, "masque")
+    assert api(koffi).patch(f"{URL}{mine.pk}/", {"contenu": "Non"}).status_code == 404
+    assert api(awa).delete(f"{URL}{mine.pk}/").status_code == 204
+    assert api(awa).get(URL).json()["count"] == 0
+
+
+def test_the_replies_to_what_is_masked_stay_and_no_more_come(api, awa, koffi):
+    parent = CommentaireFactory(auteur=awa, contenu="Question", statut="masque")
+    CommentaireFactory(epreuve=parent.epreuve, parent=parent, contenu="Réponse")
+    assert shown(api(koffi), parent.epreuve) == ["Réponse"]
+    for who in (awa, koffi):
+        assert post(api(who), parent.epreuve, parent=parent.pk).status_code == 400
+
+
+def test_what_is_deleted_stays_deleted(rachidi):
+    comment = CommentaireFactory(statut=StatutCommentaire.SUPPRIME)
+    with pytest.raises(Conflict):
+        moderate_comment(comment, StatutCommentaire.VISIBLE, par=rachidi)
+    assert statut_of(comment) == "supprime"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("people", [2, 3, 8])
+def test_reports_that_arrive_together_mask_exactly_at_the_third(people):
+    comment, together = CommentaireFactory(), Barrier(people)
+
+    def send(user):
+        together.wait()
+        try:
+            report_comment(comment, par=user, motif="Hors sujet.")
+        finally:
+            connection.close()
+
+    threads = [Thread(target=send, args=(UserFactory(),)) for _ in range(people)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Signalement.objects.count() == people
+    assert statut_of(comment) == ("masque" if people >= 3 else "visible")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_report_twice_at_once_counts_once(awa):
+    comment, together, refused = CommentaireFactory(), Barrier(4), []
+
+    def send():
+        together.wait()
+        try:
+            report_comment(comment, par=awa, motif="Hors sujet.")
+        except Conflict as conflict:
+            refused.append(conflict.get_codes())
+        finally:
+            connection.close()
+
+    threads = [Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (Signalement.objects.count(), refused) == (1, ["deja_signale"] * 3)
