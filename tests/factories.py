@@ -15,6 +15,7 @@ from apps.core.models import (
     Commentaire,
     Epreuve,
     Evaluation,
+    Favori,
     Filiere,
     Interaction,
     Matiere,
@@ -100,6 +101,14 @@ class InteractionFactory(DjangoModelFactory[Interaction]):
     type_interaction = TypeInteraction.VUE
     date = factory.LazyFunction(timezone.now)
     fenetre = factory.LazyAttribute(lambda row: fenetre_of(row.date))
+
+
+class FavoriFactory(DjangoModelFactory[Favori]):
+    class Meta:
+        model = Favori
+
+    user = factory.SubFactory(UserFactory)
+    epreuve = factory.SubFactory(EpreuveFactory)
 
 
 class EvaluationFactory(DjangoModelFactory[Evaluation]):

@@ -31,6 +31,7 @@ PEOPLE = ("anonyme", "étudiant", "auteur", "autre enseignant", "administrateur"
 OPEN = (200,) * 5
 SIGNED_IN = (401, 200, 200, 200, 200)
 CREATES = (401, 201, 201, 201, 201)
+DONE = (401, 204, 204, 204, 204)
 
 # Route -> method -> what each of PEOPLE gets. An absent method is 405, to who has come in.
 MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
@@ -42,7 +43,11 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "mot-de-passe/": {"POST": (401,) * 5},
     "mot-de-passe/oubli/": {"POST": (202,) * 5},
     "mot-de-passe/nouveau/": {"POST": (403,) * 5},
-    "moi/": {"GET": SIGNED_IN},
+    # Closed, as it is unless a setting opens it.
+    "inscription/": dict.fromkeys(METHODS, (403,) * 5),
+    "moi/": {"GET": SIGNED_IN, "PATCH": SIGNED_IN},
+    "moi/favoris/": {"GET": SIGNED_IN},
+    "moi/historique/": {"GET": SIGNED_IN},
     "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
     "epreuves/populaires/": {"GET": OPEN},
     "epreuves/recentes/": {"GET": OPEN},
@@ -69,6 +74,11 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "epreuves/<soumise>/publier/": {"POST": (401, 404, 403, 404, 200)},
     "epreuves/<soumise>/rejeter/": {"POST": (401, 404, 403, 404, 200)},
     "epreuves/<archivee>/restaurer/": {"POST": (401, 404, 404, 404, 200)},
+    "epreuves/<publiee>/favori/": {"PUT": DONE, "DELETE": DONE},
+    "epreuves/<soumise>/favori/": {
+        "PUT": (401, 404, 404, 404, 404),
+        "DELETE": (401, 404, 204, 404, 204),
+    },
     "epreuves/<publiee>/view/": {"POST": CREATES},
     "epreuves/<soumise>/view/": {"POST": (401, 404, 404, 404, 404)},
     "epreuves/<archivee>/view/": {"POST": (401, 404, 404, 404, 404)},

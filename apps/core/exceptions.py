@@ -1,6 +1,6 @@
 """Refusals that name themselves; `errors` gives them their form."""
 
-from rest_framework.exceptions import APIException, NotFound, PermissionDenied
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 
 
 class Conflict(APIException):
@@ -14,6 +14,11 @@ class PasswordToChange(PermissionDenied):
         "Ce mot de passe ne sert qu'à en choisir un autre : POST /api/mot-de-passe/ avec username, "
         "mot_de_passe et nouveau_mot_de_passe."
     )
+
+
+class UsernameTaken(ValidationError):
+    def __init__(self) -> None:
+        super().__init__({"username": "Ce nom d'utilisateur est déjà pris."}, code="unique")
 
 
 class TooLarge(APIException):

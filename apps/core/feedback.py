@@ -1,7 +1,8 @@
 """What each kind of interaction says of a student's liking, on one scale.
 
 A pair (user, épreuve) is worth the maximum of its interactions. An evaluation is worth what its
-note_pertinence says; a pair rated 1 or 2 is no positive at all, whatever else was done.
+note_pertinence says; a pair rated 1 or 2 is no positive at all, whatever else was done. A favourite
+counts while it is one: taken back, its interaction stays in the log and is worth nothing.
 """
 
 from apps.core.models import TypeInteraction

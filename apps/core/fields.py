@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 from django.db.models import QuerySet
 from rest_framework import serializers
+from rest_framework.fields import SkipField
 
 from apps.core.exceptions import NotPublished
 from apps.core.passwords import LENGTH_MAX
@@ -73,3 +74,14 @@ class PdfField(serializers.FileField):
 class PasswordField(serializers.CharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(write_only=True, max_length=LENGTH_MAX, trim_whitespace=False, **kwargs)
+
+
+class MineField(serializers.SerializerMethodField):
+    """Of whoever is signed in; absent for anybody else."""
+
+    may_be_absent = True
+
+    def get_attribute(self, instance: Any) -> Any:
+        if not self.context["request"].user.is_authenticated:
+            raise SkipField
+        return super().get_attribute(instance)

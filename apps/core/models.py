@@ -447,6 +447,28 @@ class Evaluation(models.Model):
         return f"{self.user} — {self.epreuve}"
 
 
+class Favori(models.Model):
+    """What is on somebody's list now; that it was put there is an interaction, which stays."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        verbose_name="utilisateur",
+        related_name="favoris",
+    )
+    epreuve = models.ForeignKey(
+        Epreuve, models.CASCADE, verbose_name="épreuve", related_name="favoris"
+    )
+    date = models.DateTimeField("date", default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-date", "-id"]
+        constraints = [models.UniqueConstraint(fields=["user", "epreuve"], name="favori_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.user} — {self.epreuve}"
+
+
 class StatutCommentaire(models.TextChoices):
     VISIBLE = "visible", "Visible"
     MASQUE = "masque", "Masqué"

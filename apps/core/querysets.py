@@ -63,6 +63,11 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
     def recent(self) -> EpreuveQuerySet:
         return self.published().order_by("-date_publication", "-id")
 
+    def favourites_of(self, user: User) -> EpreuveQuerySet:
+        """The last one added first."""
+        mine = self.published().filter(favoris__user=user)
+        return mine.order_by("-favoris__date", "-favoris__id")
+
     def with_names(self) -> EpreuveQuerySet:
         """What every serializer of an épreuve shows, in the same query."""
         return self.select_related("matiere", "filiere", "enseignant", "depose_par")

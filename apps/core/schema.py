@@ -46,3 +46,12 @@ class AutoSchema(BaseAutoSchema):
     def _get_examples(self, *args: Any, **kwargs: Any) -> Any:
         """Without the examples of the library, which know nothing of request_id."""
         return SpectacularSchema._get_examples(self, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """What an answer may lack is not required of it, though it is read-only."""
+        schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        fields = serializer.fields.items()
+        absent = {name for name, field in fields if getattr(field, "may_be_absent", False)}
+        if absent:
+            schema["required"] = [name for name in schema["required"] if name not in absent]
+        return schema

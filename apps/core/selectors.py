@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any, NamedTuple
 
-from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.models import (
     Case,
@@ -21,7 +20,15 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.core import feedback
-from apps.core.models import Epreuve, Evaluation, Interaction, TypeInteraction, User
+from apps.core.models import (
+    Epreuve,
+    Evaluation,
+    Favori,
+    Interaction,
+    Statut,
+    TypeInteraction,
+    User,
+)
 from apps.core.querysets import EpreuveQuerySet
 
 
@@ -64,13 +71,20 @@ def positive_pairs(interactions: "QuerySet[Interaction]") -> "QuerySet[Interacti
     of_the_pair = Evaluation.objects.filter(user=OuterRef("user"), epreuve=OuterRef("epreuve"))
     disliked = of_the_pair.filter(note_pertinence__lte=feedback.DISLIKED_PERTINENCE)
     return (
-        interactions.order_by()
+        standing(interactions)
+        .order_by()
         .filter(~Exists(disliked))
         .alias(note=Subquery(of_the_pair.order_by().values("note_pertinence")))
         .values("user_id", "epreuve_id")
         .annotate(total=Max(_weight()))
         .filter(total__gt=0)
     )
+
+
+def standing(interactions: "QuerySet[Interaction]") -> "QuerySet[Interaction]":
+    """Without the favourites taken back since: the log keeps them, nothing counts them."""
+    kept = Favori.objects.filter(user=OuterRef("user"), epreuve=OuterRef("epreuve"))
+    return interactions.filter(~Q(type_interaction=TypeInteraction.FAVORI) | Exists(kept))
 
 
 def _weight() -> Case:
@@ -102,11 +116,15 @@ def top_popular(queryset: EpreuveQuerySet, limite: int) -> list[Epreuve]:
     return [rows[pk] for pk in best]
 
 
-def has_seen(user: User | AnonymousUser, epreuve: Epreuve) -> bool:
+def has_seen(user: User, epreuve: Epreuve) -> bool:
     """An interaction of any kind counts."""
-    if not user.is_authenticated:
-        return False
     return Interaction.objects.filter(user=user, epreuve=epreuve).exists()
+
+
+def history_of(user: User) -> "QuerySet[Interaction]":
+    """What this person did with épreuves that are published, the last first."""
+    theirs = Interaction.objects.filter(user=user, epreuve__statut=Statut.PUBLIEE)
+    return theirs.select_related("epreuve__matiere", "epreuve__filiere", "epreuve__enseignant")
 
 
 def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:

@@ -1,6 +1,7 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
 from drf_spectacular.utils import extend_schema_field
@@ -16,7 +17,15 @@ from rest_framework_simplejwt.serializers import (
 
 from apps.core import login, selectors
 from apps.core.exceptions import PasswordToChange
-from apps.core.fields import Choice, CodeField, IdField, PasswordField, PdfField, PublishedField
+from apps.core.fields import (
+    Choice,
+    CodeField,
+    IdField,
+    MineField,
+    PasswordField,
+    PdfField,
+    PublishedField,
+)
 from apps.core.models import (
     MOTIF_MAX,
     Commentaire,
@@ -24,6 +33,7 @@ from apps.core.models import (
     Epreuve,
     Evaluation,
     Filiere,
+    Interaction,
     Matiere,
     Role,
     Signalement,
@@ -161,6 +171,45 @@ class MoiSerializer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
+class MoiEditSerializer(serializers.ModelSerializer[User]):
+    """Not the address: whoever holds it can choose the password."""
+
+    serializer_choice_field = Choice
+
+    prenom = serializers.CharField(
+        source="first_name", max_length=150, allow_blank=True, validators=[validate_visible]
+    )
+    nom = serializers.CharField(
+        source="last_name", max_length=150, allow_blank=True, validators=[validate_visible]
+    )
+    filiere = CodeField(queryset=Filiere.objects.all(), allow_null=True)
+
+    class Meta:
+        model = User
+        fields = ("prenom", "nom", "filiere", "niveau", "personnalisation")
+
+
+class InscriptionSerializer(serializers.ModelSerializer[User]):
+    """Without an address, which nothing has shown to be theirs, and which another may have."""
+
+    serializer_choice_field = Choice
+
+    username = serializers.CharField(max_length=150, validators=[ASCIIUsernameValidator()])
+    password = PasswordField()
+    filiere = CodeField(queryset=Filiere.objects.all(), allow_null=True, required=False)
+
+    class Meta:
+        model = User
+        fields = ("username", "password", "filiere", "niveau")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            validate_password(attrs["password"], User(username=attrs["username"]))
+        except DjangoValidationError as error:
+            raise serializers.ValidationError({"password": get_error_detail(error)}) from None
+        return attrs
+
+
 # --- Épreuves ----------------------------------------------------------------------------
 
 
@@ -217,14 +266,21 @@ class RepartitionSerializer(serializers.Serializer[Any]):
     pertinence = serializers.DictField(child=serializers.IntegerField())
 
 
+class NotesSerializer(serializers.ModelSerializer[Evaluation]):
+    class Meta:
+        model = Evaluation
+        fields = ("id", "note_difficulte", "note_pertinence", "date_modification")
+        read_only_fields = fields
+
+
 class EpreuveDetailSerializer(EpreuveSerializer):
     auteur = PersonSerializer(source="depose_par", allow_null=True)
     repartition_notes = serializers.SerializerMethodField(
         help_text="Nombre d'évaluations par note, de 1 à 5."
     )
-    deja_vue = serializers.SerializerMethodField(
-        help_text="Vrai dès que vous avez eu affaire à cette épreuve."
-    )
+    favori = MineField(help_text="Dans vos favoris.")
+    deja_vue = MineField(help_text="Vrai dès que vous avez eu affaire à cette épreuve.")
+    mon_evaluation = MineField(help_text="Nul : pas encore évaluée.")
 
     class Meta(EpreuveSerializer.Meta):
         fields = (
@@ -234,7 +290,9 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             "motif_rejet",
             "nb_evaluations",
             "repartition_notes",
+            "favori",
             "deja_vue",
+            "mon_evaluation",
         )
         read_only_fields = fields
 
@@ -242,8 +300,16 @@ class EpreuveDetailSerializer(EpreuveSerializer):
     def get_repartition_notes(self, epreuve: Epreuve) -> dict[str, dict[int, int]]:
         return selectors.note_distribution(epreuve)
 
+    def get_favori(self, epreuve: Epreuve) -> bool:
+        return epreuve.favoris.filter(user=self.context["request"].user).exists()
+
     def get_deja_vue(self, epreuve: Epreuve) -> bool:
         return selectors.has_seen(self.context["request"].user, epreuve)
+
+    @extend_schema_field(NotesSerializer(allow_null=True))
+    def get_mon_evaluation(self, epreuve: Epreuve) -> dict[str, Any] | None:
+        mine = epreuve.evaluations.filter(user=self.context["request"].user).first()
+        return dict(NotesSerializer(mine).data) if mine else None
 
 
 class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
@@ -356,6 +422,15 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
         read_only_fields = ("id", "date_creation", "date_modification")
         # The pair (user, épreuve) is replaced, not refused.
         validators: ClassVar[list[Any]] = []
+
+
+class HistoriqueSerializer(serializers.ModelSerializer[Interaction]):
+    epreuve = EpreuveSerializer()
+
+    class Meta:
+        model = Interaction
+        fields = ("id", "type_interaction", "date", "epreuve")
+        read_only_fields = fields
 
 
 class EvaluationEditSerializer(serializers.ModelSerializer[Evaluation]):

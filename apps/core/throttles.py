@@ -38,10 +38,18 @@ class ForgottenThrottle(SimpleRateThrottle):
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
 
-class ForgottenAddressThrottle(SimpleRateThrottle):
+class AddressThrottle(SimpleRateThrottle):
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return self.cache_format % {"scope": self.scope, "ident": client_address(request)}
+
+
+class ForgottenAddressThrottle(AddressThrottle):
     """Bounds the messages of one address, whoever they are for: a worker sends fifty a second."""
 
     scope = "oubli_adresse"
 
-    def get_cache_key(self, request: Request, view: Any) -> str:
-        return self.cache_format % {"scope": self.scope, "ident": client_address(request)}
+
+class RegistrationThrottle(AddressThrottle):
+    """Bounds the accounts that one address opens, and the usernames that it tries."""
+
+    scope = "inscription"

@@ -37,6 +37,7 @@ from apps.core.models import (
     Commentaire,
     Epreuve,
     Evaluation,
+    Interaction,
     Statut,
     StatutCommentaire,
     TypeInteraction,
@@ -44,7 +45,12 @@ from apps.core.models import (
 )
 from apps.core.pagination import OnePage
 from apps.core.parsers import JSONParser, MultiPartParser
-from apps.core.permissions import CataloguePermission, CommentairePermission, TransitionPermission
+from apps.core.permissions import (
+    CataloguePermission,
+    CommentairePermission,
+    OpenRegistration,
+    TransitionPermission,
+)
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
 from apps.core.review import Action
 from apps.core.schema import ERROR
@@ -62,8 +68,11 @@ from apps.core.serializers import (
     EvaluationEditSerializer,
     EvaluationSerializer,
     ForgottenSerializer,
+    HistoriqueSerializer,
+    InscriptionSerializer,
     LinkedPasswordSerializer,
     LoginSerializer,
+    MoiEditSerializer,
     MoiSerializer,
     PasswordChangeSerializer,
     RefreshSerializer,
@@ -73,6 +82,7 @@ from apps.core.serializers import (
     VerifySerializer,
     ViewSerializer,
 )
+from apps.core.services.accounts import edit_profile, register
 from apps.core.services.commentaires import (
     edit_comment,
     moderate_comment,
@@ -81,6 +91,7 @@ from apps.core.services.commentaires import (
 )
 from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epreuve
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
+from apps.core.services.favoris import add_favori, remove_favori
 from apps.core.services.files import (
     DOCUMENTS,
     Link,
@@ -91,7 +102,12 @@ from apps.core.services.files import (
 )
 from apps.core.services.interactions import record_interaction
 from apps.core.tasks import mail_link_task
-from apps.core.throttles import ForgottenAddressThrottle, ForgottenThrottle, WriteThrottle
+from apps.core.throttles import (
+    ForgottenAddressThrottle,
+    ForgottenThrottle,
+    RegistrationThrottle,
+    WriteThrottle,
+)
 
 FORGOTTEN = {
     True: "Si un compte porte cette adresse, il y reçoit un lien pour choisir un mot de passe.",
@@ -192,13 +208,59 @@ class LinkedPasswordView(TokenViewBase):
     serializer_class = LinkedPasswordSerializer
 
 
-class MoiView(generics.RetrieveAPIView[User]):
-    """Mon profil."""
+class InscriptionView(generics.GenericAPIView[User]):
+    authentication_classes = []
+    permission_classes = [OpenRegistration]
+    serializer_class = InscriptionSerializer
+    throttle_classes = [*APIView.throttle_classes, RegistrationThrottle]
 
+    @extend_schema(responses={201: MoiSerializer, 403: ERROR})
+    def post(self, request: Request) -> Response:
+        """Ouvrir un compte d'étudiant, là où les inscriptions sont ouvertes."""
+        form = self.get_serializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        return Response(MoiSerializer(register(**form.validated_data)).data, status=201)
+
+
+class MoiView(generics.GenericAPIView[User]):
+    permission_classes = [IsAuthenticated]
     serializer_class = MoiSerializer
 
-    def get_object(self) -> User:
-        return me(self.request)
+    def get(self, request: Request) -> Response:
+        """Mon profil."""
+        return Response(MoiSerializer(me(request)).data)
+
+    @extend_schema(request=MoiEditSerializer(partial=True))
+    def patch(self, request: Request) -> Response:
+        """Changer mon profil."""
+        form = MoiEditSerializer(me(request), data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        edit_profile(me(request), **form.validated_data)
+        return Response(MoiSerializer(me(request)).data)
+
+
+class FavorisView(generics.GenericAPIView[Epreuve]):
+    permission_classes = [IsAuthenticated]
+    serializer_class = EpreuveSerializer
+
+    @extend_schema(parameters=[filters.PageQuery], responses=EpreuveSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Mes favoris, le dernier ajouté d'abord."""
+        filters.PageQuery.read(request)
+        page = self.paginate_queryset(Epreuve.objects.favourites_of(me(request)).with_names())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+class HistoriqueView(generics.GenericAPIView[Interaction]):
+    permission_classes = [IsAuthenticated]
+    serializer_class = HistoriqueSerializer
+
+    @extend_schema(parameters=[filters.PageQuery], responses=HistoriqueSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Ce que j'ai fait, le plus récent d'abord."""
+        filters.PageQuery.read(request)
+        page = self.paginate_queryset(selectors.history_of(me(request)))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 @extend_schema_view(
@@ -340,6 +402,22 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         return Response(
             {"enregistree": new, "nb_vues": epreuve.nb_vues}, status=201 if new else 200
         )
+
+    @extend_schema(methods=["PUT"], request=None, responses={204: None})
+    @action(detail=True, methods=["put"], url_path="favori", permission_classes=[IsAuthenticated])
+    def keep(self, request: Request, pk: int) -> Response:
+        """Mettre une épreuve dans mes favoris ; elle peut y être déjà."""
+        epreuve = generics.get_object_or_404(Epreuve.objects.published(), pk=pk)
+        add_favori(user=me(request), epreuve=epreuve)
+        return Response(status=204)
+
+    @extend_schema(responses={204: None})
+    @keep.mapping.delete
+    def leave(self, request: Request, pk: int) -> Response:
+        """Retirer une épreuve de mes favoris ; elle peut n'y être plus."""
+        epreuve = generics.get_object_or_404(Epreuve.objects.visible_to(request.user), pk=pk)
+        remove_favori(user=me(request), epreuve=epreuve)
+        return Response(status=204)
 
     @extend_schema(request=DownloadRequestSerializer, responses={200: DownloadSerializer})
     @action(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db.models import Min, QuerySet
 
 from apps.core.models import Epreuve, Interaction, Role, Statut, TypeInteraction, User
-from apps.core.selectors import positive_pairs
+from apps.core.selectors import positive_pairs, standing
 
 if TYPE_CHECKING:
     from apps.recommender.ml.data_loader import Interactions
@@ -65,7 +65,7 @@ def _dated(interactions: QuerySet[Interaction]) -> QuerySet[Interaction, Any]:
 
 def strongest_gestures(user: User, epreuve_ids: set[int]) -> dict[int, str]:
     """Of each of these, the kind of interaction that says most of this person's liking."""
-    done = Interaction.objects.filter(user=user, epreuve__in=epreuve_ids)
+    done = standing(Interaction.objects.filter(user=user, epreuve__in=epreuve_ids))
     gestures: dict[int, str] = {}
     for pk, kind in done.values_list("epreuve_id", "type_interaction").distinct():
         if pk not in gestures or GESTURES.index(kind) < GESTURES.index(gestures[pk]):

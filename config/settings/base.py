@@ -203,6 +203,7 @@ REST_FRAMEWORK = {
         "ecriture": env.rate("THROTTLE_ECRITURE", "30/min"),
         "oubli": env.rate("THROTTLE_OUBLI", "5/hour"),
         "oubli_adresse": env.rate("THROTTLE_OUBLI_ADRESSE", "300/min"),
+        "inscription": env.rate("THROTTLE_INSCRIPTION", "600/hour"),
     },
     "EXCEPTION_HANDLER": "apps.core.errors.exception_handler",
     "NUM_PROXIES": NUM_PROXIES,
@@ -252,6 +253,7 @@ CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 
 # --- Product -----------------------------------------------------------------------------
 
+INSCRIPTION_OUVERTE = env.boolean("INSCRIPTION_OUVERTE", False)
 CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
 # As many different people hide a comment until a moderator has looked.

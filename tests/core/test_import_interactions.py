@@ -4,8 +4,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from apps.core.models import Contexte, Epreuve, Evaluation, Interaction, Matiere, Statut, User
+from apps.core.models import (
+    Contexte,
+    Epreuve,
+    Evaluation,
+    Favori,
+    Interaction,
+    Matiere,
+    Statut,
+    User,
+)
 from apps.core.services import imports
+from apps.core.services.favoris import remove_favori
 from apps.recommender.services.catalogue import catalogue_generation
 from tests.factories import EpreuveFactory, EvaluationFactory
 
@@ -277,3 +287,15 @@ def test_a_letter_that_folds_to_another_is_not_taken_for_it(write, capsys, awa):
     EpreuveFactory(reference_externe="A1")
     log = "user_id,epreuve_id,date\nAWA,A1,2024-01-02\nªwa,A1,2024-02-02\n"
     assert "utilisateur « ªwa » inconnu" in run(capsys, write(log))
+
+
+def test_the_favourites_of_a_log_are_favourites_until_taken_back(write, capsys, awa):
+    epreuve = EpreuveFactory(reference_externe="A1")
+    header = "user_id,item_id,timestamp,type\n"
+    run(capsys, write(header + "awa,A1,1700000000,favori\nawa,A1,1600000000,favori\n"))
+    kept = Favori.objects.get()
+    assert (kept.user, kept.epreuve, int(kept.date.timestamp())) == (awa, epreuve, 1600000000)
+    remove_favori(user=awa, epreuve=epreuve)
+    run(capsys, write(header + "awa,A1,1710000000,favori\n"))
+    assert Interaction.objects.count() == 3
+    assert not Favori.objects.exists()

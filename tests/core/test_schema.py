@@ -88,13 +88,14 @@ def test_an_epreuve_is_deposited_as_a_form_with_files(schema):
 
 
 @pytest.mark.django_db
-def test_what_is_answered_is_what_is_described(schema, anyone):
+def test_what_is_answered_is_what_is_described(schema, anyone, api, awa):
     EpreuveFactory()
     described = schema["components"]["schemas"]
     (card,) = anyone.get("/api/epreuves/").json()["results"]
     assert set(card) == set(described["Epreuve"]["properties"])
-    detail = anyone.get(f"/api/epreuves/{card['id']}/").json()
-    assert set(detail) == set(described["EpreuveDetail"]["properties"])
+    url = f"/api/epreuves/{card['id']}/"
+    assert set(api(awa).get(url).json()) == set(described["EpreuveDetail"]["properties"])
+    assert set(anyone.get(url).json()) == set(described["EpreuveDetail"]["required"])
 
 
 @pytest.mark.django_db

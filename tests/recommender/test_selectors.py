@@ -4,7 +4,8 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import Statut, TypeInteraction
-from apps.recommender.selectors import catalogue_texts, training_pairs
+from apps.core.services.favoris import add_favori, remove_favori
+from apps.recommender.selectors import catalogue_texts, strongest_gestures, training_pairs
 from tests.factories import EpreuveFactory, EvaluationFactory, InteractionFactory, seen
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,17 @@ def test_what_is_hidden_or_declined_is_not_learnt(awa, koffi):
     koffi.save()
     seen(koffi, EpreuveFactory())
     assert weights() == {}
+
+
+def test_a_favourite_taken_back_is_no_positive_and_no_reason(awa):
+    taken_back, kept = EpreuveFactory.create_batch(2)
+    for epreuve in (taken_back, kept):
+        seen(awa, epreuve)
+        add_favori(user=awa, epreuve=epreuve)
+    remove_favori(user=awa, epreuve=taken_back)
+    assert weights() == {(awa.pk, taken_back.pk): 1, (awa.pk, kept.pk): 4}
+    gestures = strongest_gestures(awa, {taken_back.pk, kept.pk})
+    assert gestures == {taken_back.pk: "vue", kept.pk: "favori"}
 
 
 def test_pairs_come_in_one_query(awa, django_assert_num_queries):

@@ -21,6 +21,7 @@ from apps.core.models import (
     Contexte,
     Epreuve,
     Evaluation,
+    Favori,
     Filiere,
     Interaction,
     Matiere,
@@ -28,6 +29,7 @@ from apps.core.models import (
     Session,
     Statut,
     TypeEpreuve,
+    TypeInteraction,
     User,
 )
 from apps.core.services.import_files import (
@@ -90,6 +92,7 @@ def _write(
     epreuves = _epreuves(events, catalogue, options, report)
     accepted = _known(events, users, epreuves, report)
     kept = _fold(accepted, users, epreuves, report)
+    _keep_favoris(kept, users, epreuves)
     for start in range(0, len(kept), BATCH):
         batch = kept[start : start + BATCH]
         Interaction.objects.bulk_create([_interaction(one, users, epreuves) for one in batch])
@@ -253,6 +256,19 @@ def _interaction(event: Event, users: dict[str, int], epreuves: dict[str, int]) 
         date=event.date,
         fenetre=event.fenetre,
     )
+
+
+def _keep_favoris(events: list[Event], users: dict[str, int], epreuves: dict[str, int]) -> None:
+    """A favourite that the bank knew, and that was taken back there since, stays taken back."""
+    favourites = Interaction.objects.filter(type_interaction=TypeInteraction.FAVORI).order_by()
+    known = set(favourites.values_list("user_id", "epreuve_id"))
+    first: dict[tuple[int, int], dt.datetime] = {}
+    for event in events:
+        pair = users[event.user.lower()], epreuves[event.epreuve]
+        if event.type_interaction == TypeInteraction.FAVORI and pair not in known:
+            first.setdefault(pair, event.date)
+    rows = [Favori(user_id=u, epreuve_id=e, date=date) for (u, e), date in first.items()]
+    Favori.objects.bulk_create(rows, BATCH, ignore_conflicts=True)
 
 
 def _move_counters(events: list[Event], epreuves: dict[str, int]) -> None:

@@ -87,6 +87,18 @@ def test_a_second_view_changes_the_very_next_answer(late, bank, api):
     assert {pk: before[pk] for pk in after} != after
 
 
+def test_a_favourite_changes_the_very_next_answer_and_taken_back_it_changes_it_back(
+    trained, bank, api
+):
+    client, liked = api(bank.students["MATH"][0]), bank.epreuves["MATH"][8]
+    answers = []
+    for send in (client.delete, client.put, client.delete):
+        assert send(f"/api/epreuves/{liked.pk}/favori/").status_code == 204
+        found = by_the_model(answered(client, top_k=100))
+        answers.append({pk: item["score"] for pk, item in found.items() if pk != liked.pk})
+    assert answers[0] == answers[2] != answers[1]
+
+
 def test_a_changed_note_changes_the_very_next_answer(trained, bank, api):
     student = bank.students["MATH"][0]
     client, liked = api(student), bank.epreuves["MATH"][1]
