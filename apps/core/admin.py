@@ -293,6 +293,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     search_fields = ("titre",)
     search_help_text = "Titre, description, matière, enseignant : accents et casse indifférents."
     autocomplete_fields = ("matiere", "filiere", "enseignant")
+    list_before_template = "admin/core/file.html"
     # What waits comes first, the longest waiting before all.
     ordering = (
         Case(When(statut=Statut.SOUMISE, then=F("date_creation"))).asc(nulls_last=True),
@@ -317,7 +318,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         "note_pertinence_moyenne",
     )
     fieldsets = (
-        (None, {"fields": ("titre", "description", ("statut", "motif_rejet"))}),
+        (None, {"fields": ("titre", "description", "statut", "motif_rejet")}),
         ("Documents", {"fields": ("documents", "fichier", "fichier_corrige")}),
         (
             "Classement",
@@ -404,13 +405,16 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
             for document, field in DOCUMENTS.items()
             if getattr(epreuve, field)
         )
-        return format_html_join(" · ", '<a href="{}">{}</a>', links) or "Aucun."
+        return (
+            format_html_join(" · ", '<a class="text-primary-600" href="{}">{}</a>', links)
+            or "Aucun."
+        )
 
     # --- Moderation ---
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         waiting = Epreuve.objects.filter(statut=Statut.SOUMISE).count()
-        kwargs["extra_context"] = {"title": f"Épreuves : {waiting} à modérer"}
+        kwargs["extra_context"] = {"file": f"À modérer : {waiting}"}
         return super().changelist_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
     @admin.action(description=Action.PUBLIER.label)
@@ -498,6 +502,7 @@ class SignalementInline(TabularInline):  # type: ignore[misc]
     fields = readonly_fields = ("user", "motif", "date", "traite")
     extra = 0
     can_delete = False
+    hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Signalement]:
         rows: QuerySet[Signalement] = super().get_queryset(request)
@@ -519,6 +524,7 @@ class CommentaireAdmin(ReadOnlyAdmin):
         "-date_creation",
         "-pk",
     )
+    list_before_template = "admin/core/file.html"
     inlines = (SignalementInline,)
     actions = ("show", "hide", "remove")
 
@@ -527,7 +533,7 @@ class CommentaireAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         reported = Commentaire.objects.filter(signalements__traite=False).distinct().count()
-        kwargs["extra_context"] = {"title": f"Commentaires : {reported} à décider"}
+        kwargs["extra_context"] = {"file": f"Signalés, à décider : {reported}"}
         return super().changelist_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
     @admin.display(description="commentaire")

@@ -13,13 +13,20 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, sync_playwright
 
-from apps.core.models import Epreuve, User
+from apps.core.models import Epreuve, Statut, User
 from apps.core.services.password_links import link_path
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.models import ModelMetadata, TrainingLog
 from apps.recommender.services import training
 from apps.recommender.services.demo_bank import create_demo_bank
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import (
+    PASSWORD,
+    CommentaireFactory,
+    EpreuveFactory,
+    SignalementFactory,
+    UserFactory,
+    with_file,
+)
 
 pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transaction=True)]
 
@@ -52,6 +59,9 @@ class Watched:
 
     def open(self, path: str, name: str) -> None:
         self.page.goto(self.base + path, wait_until="networkidle")
+        self.picture(name)
+
+    def picture(self, name: str) -> None:
         if SCREENSHOTS:
             width = self.page.viewport_size["width"]
             target = Path(SCREENSHOTS) / f"{name}-{width}.png"
@@ -137,6 +147,68 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, watched):
     )
     assert watched.page.locator("svg polyline").count() == 3
 
+    assert watched.faults == []
+
+
+# A script in each place where people write, and each would leave a mark.
+HOSTILE = "<img src=x onerror=document.title='XSS'><script>document.title='XSS'</script>"
+
+
+@pytest.fixture
+def queue(transactional_db: None) -> dict[str, int]:
+    """What waits for a moderator, all of it hostile."""
+    User.objects.create_superuser("rachidi", password=PASSWORD)
+    author = UserFactory(username="dossou", role="enseignant", first_name=HOSTILE[:150])
+    waiting = {"titre": HOSTILE, "statut": Statut.SOUMISE, "depose_par": author}
+    epreuve, _ = (with_file(row) for row in EpreuveFactory.create_batch(2, **waiting))
+    commentaire = CommentaireFactory(contenu=HOSTILE, epreuve__titre=HOSTILE)
+    SignalementFactory(commentaire=commentaire, motif=HOSTILE)
+    return {"epreuve": epreuve.pk, "commentaire": commentaire.pk}
+
+
+def test_a_moderator_empties_the_queues_and_hostile_words_stay_words(queue, watched):
+    page = watched.page
+    watched.open("/admin/", "admin-connexion")
+    page.fill("[name=username]", "rachidi")
+    page.fill("[name=password]", PASSWORD)
+    page.click("[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+    def look(path: str | None, name: str) -> None:
+        if path:
+            watched.open(path, name)
+        else:
+            watched.picture(name)
+        assert watched.too_wide() == [], name
+        assert page.title() != "XSS", name
+        assert page.get_by_text("<script>document.title").first.is_visible(), name
+
+    def act(rows: int, action: str) -> None:
+        for row in range(rows):
+            page.locator("input.action-select").nth(row).check()
+        page.select_option("select[name=action]", action)
+        page.locator("button[name=index]").click()
+        page.wait_for_load_state("networkidle")
+
+    look("/admin/core/epreuve/", "admin-file")
+    assert page.get_by_text("À modérer : 2").first.is_visible()
+    act(2, "reject")
+    look(None, "admin-rejeter")
+    page.fill("[name=motif]", HOSTILE)
+    page.get_by_role("button", name="Rejeter").click()
+    page.wait_for_load_state("networkidle")
+    look(None, "admin-rejetees")
+    assert page.get_by_text("À modérer : 0").first.is_visible()
+    look(f"/admin/core/epreuve/{queue['epreuve']}/change/", "admin-rejetee")
+    look(f"/admin/core/epreuve/{queue['epreuve']}/history/", "admin-historique")
+
+    look("/admin/core/commentaire/", "admin-commentaires")
+    assert page.get_by_text("à décider : 1").first.is_visible()
+    look(f"/admin/core/commentaire/{queue['commentaire']}/change/", "admin-commentaire")
+    page.goto(f"{watched.base}/admin/core/commentaire/")
+    act(1, "hide")
+    look(None, "admin-commentaires-decides")
+    assert page.get_by_text("à décider : 0").first.is_visible()
     assert watched.faults == []
 
 

@@ -294,7 +294,7 @@ def test_what_waits_comes_first_the_oldest_before_all_and_is_counted(desk):
     )
     page = desk.get(url_of(Epreuve, "changelist"))
     assert list(page.context["cl"].result_list) == [old, new, published]
-    assert "2 à modérer" in page.content.decode()
+    assert "À modérer : 2" in page.content.decode()
 
 
 def test_the_queue_opens_the_pdf(desk):
@@ -448,7 +448,7 @@ def test_reported_comments_come_first_and_say_why(desk):
     SignalementFactory(commentaire=reported, motif="Injurieux.")
     page = desk.get(url_of(Commentaire, "changelist"))
     assert list(page.context["cl"].result_list) == [reported, quiet]
-    assert "1 à décider" in page.content.decode()
+    assert "à décider : 1" in page.content.decode()
     detail = desk.get(url_of(Commentaire, "change", reported.pk)).content.decode()
     assert "Injurieux." in detail
 
