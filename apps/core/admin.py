@@ -6,6 +6,7 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import label_for_field
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -401,14 +402,15 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description="documents")
     def documents(self, epreuve: Epreuve) -> SafeString | str:
         links = (
-            (reverse("admin:core_epreuve_document", args=[epreuve.pk, document]), document)
+            (
+                reverse("admin:core_epreuve_document", args=[epreuve.pk, document]),
+                label_for_field(field, Epreuve),
+            )
             for document, field in DOCUMENTS.items()
             if getattr(epreuve, field)
         )
-        return (
-            format_html_join(" · ", '<a class="text-primary-600" href="{}">{}</a>', links)
-            or "Aucun."
-        )
+        link = '<a class="text-primary-600 whitespace-nowrap" href="{}">{}</a>'
+        return format_html_join(" ", link, links) or "Aucun."
 
     # --- Moderation ---
 
