@@ -5,9 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.core.models import Statut
-from apps.core.services.epreuves import change_statut
+from apps.core.review import Action
 from apps.recommender import model_store
-from tests.factories import EpreuveFactory, seen
+from tests.factories import EpreuveFactory, moved, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +55,7 @@ def test_a_seen_epreuve_stays_out_and_a_new_one_takes_part(trained, bank, api):
     student = bank.students["MATH"][0]
     alike = bank.epreuves["PHYS"][0]
     new = EpreuveFactory(statut=Statut.SOUMISE, filiere=alike.filiere, matiere=alike.matiere)
-    change_statut(new, Statut.PUBLIEE)
+    moved(new, Action.PUBLIER)
     shown = ids(answered(api(student), top_k=100, diversite=0.5))
     assert new.pk in shown
     assert not {epreuve.pk for epreuve in bank.epreuves["MATH"][:7]} & set(shown)
