@@ -86,6 +86,8 @@ def check_catalogue(server: Server, report: Report) -> dict[str, Any] | None:
         answer = server.call("GET", path)
         epreuves = answer.data.get("results", [])
         report.check(f"GET {path}", answer.status == 200, answer, f"{len(epreuves)} épreuves")
+    answer = server.call("GET", "/api/epreuves/facettes/")
+    report.check("GET /api/epreuves/facettes/", answer.status == 200, answer)
     if not epreuves:
         return None
     epreuve = next((row for row in epreuves if row["taille_octets"]), epreuves[0])

@@ -9,6 +9,7 @@ import factory
 from django.core.files.base import ContentFile
 from django.utils import timezone
 from factory.django import DjangoModelFactory
+from fpdf import FPDF
 from pypdf import PdfWriter
 
 from apps.core.models import (
@@ -28,6 +29,7 @@ from apps.core.models import (
 )
 from apps.core.review import Action
 from apps.core.services.epreuves import move_epreuve
+from apps.core.services.search_index import index_epreuves
 
 PASSWORD = "un-mot-de-passe-solide"
 
@@ -40,6 +42,16 @@ def pdf(mark: str = "") -> bytes:
     stream = BytesIO()
     writer.write(stream)
     return stream.getvalue()
+
+
+def text_pdf(*pages: str) -> bytes:
+    """A PDF whose pages say that."""
+    document = FPDF()
+    document.set_font("helvetica")
+    for page in pages:
+        document.add_page()
+        document.multi_cell(0, text=page)
+    return bytes(document.output())
 
 
 class FiliereFactory(DjangoModelFactory[Filiere]):
@@ -90,6 +102,12 @@ class EpreuveFactory(DjangoModelFactory[Epreuve]):
     date_publication = factory.LazyAttribute(
         lambda row: timezone.now() if row.statut == Statut.PUBLIEE else None
     )
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Epreuve:
+        epreuve = super()._create(*args, **kwargs)
+        index_epreuves([epreuve])
+        return epreuve
 
 
 class InteractionFactory(DjangoModelFactory[Interaction]):

@@ -51,6 +51,7 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
     "epreuves/populaires/": {"GET": OPEN},
     "epreuves/recentes/": {"GET": OPEN},
+    "epreuves/facettes/": {"GET": OPEN},
     "epreuves/<publiee>/": {
         "GET": OPEN,
         "PATCH": (401, 403, 200, 403, 200),

@@ -292,7 +292,10 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("statut", "type_epreuve", "session", "niveau", "matiere", "filiere")
     list_select_related = ("matiere", "filiere")
     search_fields = ("titre",)
-    search_help_text = "Titre, description, matière, enseignant : accents et casse indifférents."
+    search_help_text = (
+        "Titre, description, matière, enseignant ou PDF : accents, casse et une lettre fausse "
+        "par mot indifférents."
+    )
     autocomplete_fields = ("matiere", "filiere", "enseignant")
     list_before_template = "admin/core/file.html"
     # What waits comes first, the longest waiting before all.
@@ -307,6 +310,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         "motif_rejet",
         "depose_par",
         "documents",
+        "texte_du_sujet",
         "date_creation",
         "date_publication",
         "nb_pages",
@@ -320,7 +324,10 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
     )
     fieldsets = (
         (None, {"fields": ("titre", "description", "statut", "motif_rejet")}),
-        ("Documents", {"fields": ("documents", "fichier", "fichier_corrige")}),
+        (
+            "Documents",
+            {"fields": (("documents", "texte_du_sujet"), "fichier", "fichier_corrige")},
+        ),
         (
             "Classement",
             {
@@ -411,6 +418,10 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         )
         link = '<a class="text-primary-600 whitespace-nowrap" href="{}">{}</a>'
         return format_html_join(" ", link, links) or "Aucun."
+
+    @admin.display(description="texte du sujet")
+    def texte_du_sujet(self, epreuve: Epreuve) -> str:
+        return epreuve.texte.get_etat_display()
 
     # --- Moderation ---
 

@@ -51,8 +51,8 @@ class EpreuveFilters(QueryString):
         max_length=100,
         required=False,
         allow_blank=True,
-        help_text="Mots du titre, de la description, de la matière ou de l'enseignant ; accents "
-        "et casse indifférents.",
+        help_text="Mots, tous à trouver, du titre, de la description, de la matière, de "
+        "l'enseignant ou du PDF ; accents, casse et une lettre fausse par mot indifférents.",
     )
     matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
     filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
@@ -97,10 +97,16 @@ class EpreuveListQuery(EpreuveFilters, PageQuery):
     ORDERINGS = ("date_publication", "annee", "titre", "nb_vues", "nb_telechargements")
 
     ordering = Choice(
-        [sign + name for name in ORDERINGS for sign in ("", "-")],
-        default="-date_publication",
-        help_text="Un « - » devant le nom inverse l'ordre.",
+        ["pertinence", *(sign + name for name in ORDERINGS for sign in ("", "-"))],
+        required=False,
+        help_text="Un « - » devant le nom inverse l'ordre. Défaut : « pertinence » avec "
+        "« search », « -date_publication » sans.",
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        default = "pertinence" if attrs.get("search") else "-date_publication"
+        return {"ordering": default} | attrs
 
 
 class EpreuveTopQuery(EpreuveFilters):

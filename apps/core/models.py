@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
-from apps.core.text import is_visible, normalise
+from apps.core.search import WordsField
+from apps.core.text import WORD_MAX, is_visible, normalise
 
 # One interaction of a kind counts per half hour: retries and double clicks are harmless.
 FENETRE_SECONDES = 1800
@@ -310,13 +311,27 @@ class Epreuve(models.Model):
             ),
         ]
         indexes = [
+            # Read in both directions; where values may be missing, see also the migrations.
             models.Index(F("date_publication").desc(), F("id").desc(), name="epreuve_recentes"),
-            models.Index(fields=["-nb_vues", "id"], name="epreuve_vues"),
-            models.Index(fields=["-nb_telechargements", "id"], name="epreuve_telechargements"),
-            models.Index(fields=["-annee", "id"], name="epreuve_annee"),
+            models.Index(fields=["nb_vues", "id"], name="epreuve_vues"),
+            models.Index(fields=["nb_telechargements", "id"], name="epreuve_telechargements"),
+            models.Index(fields=["annee", "id"], name="epreuve_annee"),
             models.Index(fields=["titre", "id"], name="epreuve_titre"),
-            models.Index(fields=["statut", "matiere"], name="epreuve_statut_matiere"),
             models.Index(fields=["filiere", "niveau"], name="epreuve_filiere_niveau"),
+            # All that the facets count: the rows themselves are left alone.
+            models.Index(
+                fields=[
+                    "statut",
+                    "matiere",
+                    "filiere",
+                    "niveau",
+                    "type_epreuve",
+                    "session",
+                    "annee",
+                    "fichier_corrige",
+                ],
+                name="epreuve_facettes",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -348,6 +363,55 @@ class Epreuve(models.Model):
 
     def _mean(self, total: int) -> float | None:
         return round(total / self.nb_evaluations, 2) if self.nb_evaluations else None
+
+
+class EtatTexte(models.TextChoices):
+    EN_ATTENTE = "en_attente", "En attente"
+    FAIT = "fait", "Lu"
+    SANS_TEXTE = "sans_texte", "Sans texte"
+
+
+class TexteEpreuve(models.Model):
+    """The words an épreuve is found by, apart from its row, which lists read.
+
+    The indexes of a search are PostgreSQL's alone: see the migrations.
+    """
+
+    epreuve = models.OneToOneField(
+        Epreuve, models.CASCADE, primary_key=True, related_name="texte", verbose_name="épreuve"
+    )
+    etat = models.CharField("texte du sujet", max_length=10, choices=EtatTexte)
+    titre = WordsField("mots du titre")
+    fiche = WordsField("mots de la fiche", help_text="Ceux du titre en sont.")
+    sujet = WordsField("mots du PDF")
+
+    class Meta:
+        verbose_name = "texte d'épreuve"
+        verbose_name_plural = "textes d'épreuves"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(etat__in=EtatTexte.values), name="texteepreuve_etat_connu"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["epreuve"],
+                condition=Q(etat=EtatTexte.EN_ATTENTE),
+                name="texteepreuve_en_attente",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.epreuve} : {self.get_etat_display()}"
+
+
+class Mot(models.Model):
+    """A word of the records, which a misspelt search may have meant; none is ever taken out."""
+
+    texte = models.CharField("mot", max_length=WORD_MAX, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.texte
 
 
 class TypeInteraction(models.TextChoices):

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, IntegerField, Q, Value
+from django.db.models.functions import Cast
 
-from apps.core.text import normalise
+from apps.core.search import read_search
 
 if TYPE_CHECKING:
     from apps.core.models import Commentaire, Epreuve, User  # noqa: F401
+
+
+_WITH_CORRIGE = ~Q(fichier_corrige="")
 
 
 class EpreuveQuerySet(models.QuerySet["Epreuve"]):
@@ -30,11 +34,12 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
         )
 
     def matching(self, search: str) -> EpreuveQuerySet:
-        """All words must be found, without regard to accents, case and ligatures."""
-        queryset = self
-        for word in normalise(search).split():
-            queryset = queryset.filter(texte_recherche__contains=word)
-        return queryset
+        """All words must be found, as apps/core/search.py reads them; sets `pertinence`."""
+        if sought := read_search(search):
+            return self.filter(sought.condition).alias(pertinence=sought.rank)
+        # Cast: PostgreSQL takes a bare number for the rank of a column to sort by.
+        unranked = self.alias(pertinence=Cast(Value(0), IntegerField()))
+        return unranked.none() if search.strip() else unranked
 
     def filtered(
         self,
@@ -47,21 +52,31 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
         """Narrow by what a query string may ask; `conditions` are lookups of the model."""
         queryset = self.matching(search).filter(**conditions)
         if corrige is not None:
-            without = Q(fichier_corrige="")
-            queryset = queryset.filter(~without if corrige else without)
+            queryset = queryset.with_corrige(corrige)
         if not_seen_by is not None and not_seen_by.is_authenticated:
             queryset = queryset.exclude(interactions__user=not_seen_by)
         return queryset
 
+    def with_corrige(self, corrige: bool) -> EpreuveQuerySet:
+        return self.filter(_WITH_CORRIGE if corrige else ~_WITH_CORRIGE)
+
+    def with_corrige_flag(self) -> EpreuveQuerySet:
+        return self.annotate(avec_corrige=ExpressionWrapper(_WITH_CORRIGE, BooleanField()))
+
     def sorted_by(self, ordering: str) -> EpreuveQuerySet:
         """Ties by id; a missing value comes last in both directions, on every database."""
-        field = F(ordering.removeprefix("-"))
+        if ordering == "pertinence":
+            newest = F("date_publication").desc(nulls_last=True)
+            return self.order_by(F("pertinence"), newest, "-id")
+        name = ordering.removeprefix("-")
+        # Said only where it says something: PostgreSQL would leave the index of the column aside.
+        nulls_last = self.model._meta.get_field(name).null or None
         if ordering.startswith("-"):
-            return self.order_by(field.desc(nulls_last=True), "-id")
-        return self.order_by(field.asc(nulls_last=True), "id")
+            return self.order_by(F(name).desc(nulls_last=nulls_last), "-id")
+        return self.order_by(F(name).asc(nulls_last=nulls_last), "id")
 
     def recent(self) -> EpreuveQuerySet:
-        return self.published().order_by("-date_publication", "-id")
+        return self.published().sorted_by("-date_publication")
 
     def favourites_of(self, user: User) -> EpreuveQuerySet:
         """The last one added first."""

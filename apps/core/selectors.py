@@ -1,6 +1,8 @@
 """Reads across models."""
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -14,6 +16,7 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
+    TextChoices,
     When,
 )
 from django.db.models.functions import Coalesce
@@ -24,8 +27,13 @@ from apps.core.models import (
     Epreuve,
     Evaluation,
     Favori,
+    Filiere,
     Interaction,
+    Matiere,
+    Niveau,
+    Session,
     Statut,
+    TypeEpreuve,
     TypeInteraction,
     User,
 )
@@ -136,3 +144,89 @@ def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:
         difficulte[note_difficulte] += number
         pertinence[note_pertinence] += number
     return {"difficulte": difficulte, "pertinence": pertinence}
+
+
+class FacetValue(NamedTuple):
+    valeur: str | int | bool
+    libelle: str
+    nombre: int
+
+
+_FACETS = {
+    "matiere": "matiere_id",
+    "filiere": "filiere_id",
+    "niveau": "niveau",
+    "type_epreuve": "type_epreuve",
+    "session": "session",
+    "annee": "annee",
+    "corrige": "avec_corrige",
+}
+# Counted together, then added up here: two groupings take half the time of seven. The first is in
+# the order of the index `epreuve_facettes`.
+_GROUPINGS = (
+    ("matiere_id", "filiere_id", "niveau"),
+    ("type_epreuve", "session", "annee", "avec_corrige"),
+)
+
+
+def facets(epreuves: EpreuveQuerySet) -> dict[str, list[FacetValue]]:
+    """How many of these épreuves each value of each filter keeps: three queries, the most first."""
+    counts = _count_values(epreuves.with_corrige_flag())
+    return {
+        "matiere": _named(Matiere, counts["matiere"]),
+        "filiere": _named(Filiere, counts["filiere"]),
+        "niveau": _labelled(Niveau, counts["niveau"]),
+        "type_epreuve": _labelled(TypeEpreuve, counts["type_epreuve"]),
+        "session": _labelled(Session, counts["session"]),
+        "annee": _sorted(FacetValue(annee, str(annee), n) for annee, n in counts["annee"].items()),
+        "corrige": _sorted(
+            FacetValue(bool(there), "Avec corrigé" if there else "Sans corrigé", n)
+            for there, n in counts["corrige"].items()
+        ),
+    }
+
+
+def _count_values(epreuves: EpreuveQuerySet) -> dict[str, Counter[Any]]:
+    """In one pass over the épreuves; without those that have no such value, which none asks for."""
+    counts: dict[str, Counter[Any]] = {name: Counter() for name in _FACETS}
+    if epreuves.query.is_empty():
+        return counts
+    kept, params = epreuves.order_by().values_list(*_FACETS.values()).query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(_grouped(kept), params)
+        for *values, number in cursor.fetchall():
+            for name, value in zip(_FACETS, values, strict=True):
+                if value is not None:  # nor is what the row is not grouped by
+                    counts[name][value] += number
+    return counts
+
+
+def _grouped(kept: str) -> str:
+    """Our own column names around our own query, whose values are bound."""
+    names = ", ".join(_FACETS.values())
+    if connection.vendor == "sqlite":  # It has no grouping sets.
+        selects = (
+            f"SELECT {_only(group)}, COUNT(*) "  # noqa: S608
+            f"FROM kept GROUP BY {', '.join(group)}"
+            for group in _GROUPINGS
+        )
+        return f"WITH kept AS MATERIALIZED ({kept}) {' UNION ALL '.join(selects)}"
+    sets = ", ".join(f"({', '.join(group)})" for group in _GROUPINGS)
+    return f"SELECT {names}, COUNT(*) FROM ({kept}) kept GROUP BY GROUPING SETS ({sets})"  # noqa: S608
+
+
+def _only(group: tuple[str, ...]) -> str:
+    return ", ".join(name if name in group else "NULL" for name in _FACETS.values())
+
+
+def _named(model: type[Matiere | Filiere], counts: Counter[int]) -> list[FacetValue]:
+    rows = model._default_manager.in_bulk(counts)
+    return _sorted(FacetValue(row.code, row.nom, counts[pk]) for pk, row in rows.items())
+
+
+def _labelled(choices: type[TextChoices], counts: Counter[str]) -> list[FacetValue]:
+    return _sorted(FacetValue(one, choices(one).label, n) for one, n in counts.items())
+
+
+def _sorted(values: Iterable[FacetValue]) -> list[FacetValue]:
+    return sorted((one for one in values if one.nombre), key=lambda one: (-one.nombre, one.libelle))

@@ -312,6 +312,34 @@ class EpreuveDetailSerializer(EpreuveSerializer):
         return dict(NotesSerializer(mine).data) if mine else None
 
 
+class FacetSerializer(serializers.Serializer[Any]):
+    """A value of a text filter."""
+
+    valeur = serializers.CharField(help_text="Ce qu'attend le filtre du même nom.")
+    libelle = serializers.CharField(help_text="Ce que lisent les gens.")
+    nombre = serializers.IntegerField(min_value=1)
+
+
+class AnneeFacetSerializer(FacetSerializer):
+    valeur = serializers.IntegerField()  # type: ignore[assignment]
+
+
+class CorrigeFacetSerializer(FacetSerializer):
+    valeur = serializers.BooleanField()  # type: ignore[assignment]
+
+
+class FacetsSerializer(serializers.Serializer[Any]):
+    """Each filter that a list may offer, with the values it would keep something of."""
+
+    matiere = FacetSerializer(many=True)
+    filiere = FacetSerializer(many=True)
+    niveau = FacetSerializer(many=True)
+    type_epreuve = FacetSerializer(many=True)
+    session = FacetSerializer(many=True)
+    annee = AnneeFacetSerializer(many=True)
+    corrige = CorrigeFacetSerializer(many=True)
+
+
 class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
     """What its author says of an épreuve; counters, dates and owners are not theirs to set."""
 

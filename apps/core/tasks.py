@@ -1,13 +1,35 @@
 """What a `db_worker` does for the bank."""
 
-from django_tasks import task
+from functools import partial
+from typing import Any
 
-from apps.core.logs import about
+from django.conf import settings
+from django.db import transaction
+from django_tasks import task
+from django_tasks.base import Task
+
+from apps.core.logs import about, request_id
 from apps.core.services.password_links import mail_link
+from apps.core.services.subject_texts import extract_text
+
+
+def hand_over(work: Task[Any, Any], pk: int) -> None:
+    """Where tasks wait, in the transaction of the row: both are there, or none; else after it."""
+    if settings.TACHES_EN_ARRIERE_PLAN:
+        work.enqueue(pk, request_id.get())
+    else:
+        transaction.on_commit(partial(work.enqueue, pk, request_id.get()))
 
 
 # Before a training that waits: a person does.
 @task(priority=50)
-def mail_link_task(email: str, site: str, request_id: str) -> None:
-    with about(request_id):
+def mail_link_task(email: str, site: str, an_id: str) -> None:
+    with about(an_id):
         mail_link(email, site)
+
+
+# A few seconds, where a training takes minutes.
+@task(priority=10)
+def extract_text_task(epreuve_id: int, an_id: str) -> None:
+    with about(an_id):
+        extract_text(epreuve_id)

@@ -67,6 +67,7 @@ from apps.core.serializers import (
     EpreuveWriteSerializer,
     EvaluationEditSerializer,
     EvaluationSerializer,
+    FacetsSerializer,
     ForgottenSerializer,
     HistoriqueSerializer,
     InscriptionSerializer,
@@ -295,9 +296,15 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
     def list(self, request: Request) -> Response:
         """Chercher et parcourir les épreuves."""
         query = filters.EpreuveListQuery.read(request)
-        epreuves = filters.narrowed(self.get_queryset(), query, request)
-        page = self.paginate_queryset(epreuves.sorted_by(query["ordering"]))
-        return self.get_paginated_response(EpreuveSerializer(page, many=True).data)
+        visible = Epreuve.objects.visible_to(request.user)
+        epreuves = filters.narrowed(visible, query, request).sorted_by(query["ordering"])
+        # What cards show is joined to the rows of the page, not to all that are sorted.
+        ids = epreuves.values_list("pk", flat=True)
+        # To rank them PostgreSQL finds them all: to count them apart would be to find them twice.
+        page = self.paginate_queryset(list(ids) if query["ordering"] == "pertinence" else ids)
+        rows = Epreuve.objects.with_names().in_bulk(page)
+        found = [rows[pk] for pk in page or () if pk in rows]
+        return self.get_paginated_response(EpreuveSerializer(found, many=True).data)
 
     def retrieve(self, request: Request, pk: int) -> Response:
         """Une épreuve en détail."""
@@ -378,6 +385,15 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         epreuves = filters.narrowed(Epreuve.objects.recent().with_names(), query, request)
         top = epreuves[: query["limite"]]
         return self.get_paginated_response(EpreuveSerializer(top, many=True).data)
+
+    @extend_schema(parameters=[filters.EpreuveFilters], responses=FacetsSerializer)
+    @action(detail=False, url_path="facettes", pagination_class=None)
+    def facets(self, request: Request) -> Response:
+        """Combien d'épreuves par valeur de filtre, parmi celles que gardent les filtres donnés."""
+        query = filters.EpreuveFilters.read(request)
+        visible = Epreuve.objects.visible_to(request.user)
+        counted = selectors.facets(filters.narrowed(visible, query, request))
+        return Response(FacetsSerializer(counted).data)
 
     @extend_schema(request=ContexteSerializer, responses={200: ViewSerializer, 201: ViewSerializer})
     @action(

@@ -204,6 +204,7 @@ def test_an_epreuve_is_deposited_with_its_pdf(desk, rachidi):
     epreuve = Epreuve.objects.get(titre="Topologie")
     assert (epreuve.statut, epreuve.depose_par, epreuve.nb_pages) == ("soumise", rachidi, 1)
     assert len(epreuve.sha256) == 64
+    assert "En attente" in desk.get(url_of(Epreuve, "change", epreuve.pk)).content.decode()
 
 
 def test_a_new_file_replaces_the_old_one_on_disk(desk, django_capture_on_commit_callbacks):

@@ -1,4 +1,4 @@
-"""Trainings that `db_worker` processes take from PostgreSQL, and what a killed one leaves."""
+"""What `db_worker` processes take from PostgreSQL, and what a killed one leaves."""
 
 import random
 import signal
@@ -20,6 +20,28 @@ from tests.reliability.servers import ROOT, Bank, Postgres, Server, running, wai
 pytestmark = pytest.mark.requires("servers")
 
 LONG = ("--epochs=500", "--batch-size=1")
+
+
+DEPOSITS = """
+from apps.core.models import Matiere, User
+from apps.core.services.epreuves import deposit_epreuve
+from apps.core.services.files import read_pdf
+from tests.core.test_files import upload
+from tests.core.test_subject_texts import CAUCHY, INFLATED, page_of
+
+for titre, content in (("Piège", page_of(INFLATED)), ("Examen", CAUCHY)):
+    deposit_epreuve(
+        auteur=User.objects.first(),
+        fichiers={"fichier": read_pdf(upload(content))},
+        titre=titre,
+        matiere=Matiere.objects.first(),
+    )
+"""
+
+FOUND = """
+from apps.core.models import Epreuve
+print(Epreuve.objects.matching("lipschitz").get())
+"""
 
 
 @dataclass
@@ -217,3 +239,18 @@ def test_an_import_and_a_training_at_once_both_finish_on_sqlite() -> None:
         bank = servers.embedded(folder)
         bank.manage(*SCHOOL)
         import_beside_training(bank)
+
+
+def test_a_worker_reads_the_subjects_of_deposits_and_survives_a_bomb(
+    school: Bank, worker: Worker
+) -> None:
+    school.python(DEPOSITS)
+    etats = "select etat from core_texteepreuve order by epreuve_id desc limit 2"
+    wait_until(
+        lambda: school.sql(etats) == [("fait",), ("sans_texte",)], "both subjects are read", 60
+    )
+    assert worker.is_running
+    found = (
+        "from apps.core.models import Epreuve; print(Epreuve.objects.matching('lipschitz').get())"
+    )
+    assert school.python(found).strip() == "Examen"

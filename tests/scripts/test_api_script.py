@@ -56,6 +56,7 @@ def test_every_endpoint_answers_on_a_bank_with_files_and_without_a_model(
         "GET /api/epreuves/ ",
         "GET /api/epreuves/populaires/",
         "GET /api/epreuves/recentes/",
+        "GET /api/epreuves/facettes/",
         "/view/",
         "/download/",
         "GET du lien signé, sans jeton : 200, PDF de",

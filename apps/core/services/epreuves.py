@@ -15,7 +15,9 @@ from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
 from apps.core.review import TRANSITIONS, Action, actions_from
 from apps.core.services import journal
 from apps.core.services.files import Pdf, new_files
+from apps.core.services.search_index import index_epreuves
 from apps.core.signals import catalogue_changed
+from apps.core.tasks import extract_text_task, hand_over
 
 
 def deposit_epreuve(
@@ -32,6 +34,7 @@ def deposit_epreuve(
         _set_statut(epreuve, statut)
         _save(epreuve)
         journal.note(epreuve, f"Déposée : {statut.label}.", par=auteur, flag=ADDITION)
+        _index(epreuve, new_subject=True)
     return epreuve
 
 
@@ -48,6 +51,7 @@ def edit_epreuve(
         if changed := [*fields, *fichiers]:
             labels = ", ".join(str(label_for_field(name, Epreuve)) for name in changed)
             journal.note(locked, f"Modifiée : {labels}.", par=par)
+        _index(locked, new_subject="fichier" in fichiers)
     return locked
 
 
@@ -98,8 +102,15 @@ def refresh_search_text(epreuves: QuerySet[Epreuve]) -> None:
         for epreuve in rows:
             epreuve.texte_recherche = epreuve.searchable_text()
         Epreuve.objects.bulk_update(rows, ["texte_recherche"], batch_size=500)
+        index_epreuves(rows)
         if any(epreuve.statut == Statut.PUBLIEE for epreuve in rows):
             catalogue_changed.send(sender=Epreuve)
+
+
+def _index(epreuve: Epreuve, *, new_subject: bool) -> None:
+    index_epreuves([epreuve], new_subject=new_subject)
+    if new_subject and epreuve.fichier:
+        hand_over(extract_text_task, epreuve.pk)
 
 
 def _locked(pk: int) -> Epreuve:

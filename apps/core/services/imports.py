@@ -41,6 +41,7 @@ from apps.core.services.import_files import (
     read_events,
 )
 from apps.core.services.interactions import COUNTERS
+from apps.core.services.search_index import index_epreuves
 from apps.core.signals import catalogue_changed
 
 BATCH = 2000
@@ -157,6 +158,7 @@ def _epreuves(
         fresh = _new_epreuves(missing, catalogue, first_seen)
         for epreuve in Epreuve.objects.bulk_create(fresh, BATCH):
             known[epreuve.reference_externe] = epreuve.pk
+        index_epreuves(fresh)
         report.epreuves_created = len(fresh)
     return {str(key): known[key] for key in wanted if key in known}
 

@@ -34,6 +34,7 @@ from apps.core.models import (
     fenetre_of,
 )
 from apps.core.services.counters import recount
+from apps.core.services.search_index import index_epreuves
 from apps.core.signals import catalogue_changed
 from apps.recommender.ml import synthetic
 from apps.recommender.ml.curriculum import FILIERES, MATIERES
@@ -238,7 +239,7 @@ def _create_epreuves(
             _attach_corrige(epreuve, demo_pdf.corrige(paper, seed=seed), files)
         epreuves.append(epreuve)
     _set_counters(epreuves, bank.events)
-    Epreuve.objects.bulk_create(epreuves)
+    index_epreuves(Epreuve.objects.bulk_create(epreuves))
     written = Epreuve.objects.filter(reference_externe__startswith=DEMO_REFERENCE)
     written.update(date_modification=F("date_publication"))
     return epreuves

@@ -1,13 +1,10 @@
 """Ask for a training that a worker does."""
 
-from functools import partial
-
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django_tasks_db.models import DBTaskResult
 
-from apps.core.logs import request_id
 from apps.core.models import User
+from apps.core.tasks import hand_over
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
 from apps.recommender.services import training
@@ -35,21 +32,13 @@ def request_training(
     try:
         with transaction.atomic():
             run.save()
-            _enqueue(run)
+            hand_over(train_task, run.pk)
     except IntegrityError:
         raise TrainingInProgress(
             "Un entraînement attend déjà un travailleur : lancez `python manage.py db_worker`."
         ) from None
     run.refresh_from_db()
     return run
-
-
-def _enqueue(run: TrainingLog) -> None:
-    """Where tasks wait, in the transaction of the run: both are there, or none."""
-    if settings.TACHES_EN_ARRIERE_PLAN:
-        train_task.enqueue(run.pk, request_id.get())
-    else:
-        transaction.on_commit(partial(train_task.enqueue, run.pk, request_id.get()))
 
 
 def _free_lost_turn() -> None:
