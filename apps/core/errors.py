@@ -45,7 +45,7 @@ class ExceptionHandler(BaseHandler):
         headers: dict[str, str] = super().get_headers(exc)
         if exc.status_code == 429:
             headers.setdefault("Retry-After", "60")
-        return headers
+        return headers | getattr(exc, "headers", {})
 
 
 class ExceptionFormatter(BaseFormatter):

@@ -33,6 +33,15 @@ class NotAPdf(APIException):
     default_detail = "Ce fichier n'est pas un PDF : envoyez le document au format PDF."
 
 
+class UnsatisfiableRange(APIException):
+    status_code = 416
+    default_code = "intervalle_impossible"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"Ce fichier a {size} octets : rien ne suit.")
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
 class NotPublished(NotFound):
     default_detail = "Cette épreuve n'existe pas ou n'est pas publiée."
 

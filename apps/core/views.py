@@ -1,18 +1,16 @@
 import datetime as dt
 from typing import Any, cast
-from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.core.files.base import File
 from django.core.signing import BadSignature
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.http import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
@@ -54,6 +52,7 @@ from apps.core.permissions import (
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
 from apps.core.review import Action
 from apps.core.schema import ERROR
+from apps.core.sending import send
 from apps.core.serializers import (
     BlacklistSerializer,
     CommentaireEditSerializer,
@@ -471,6 +470,13 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         }
 
 
+RANGE = OpenApiParameter(
+    "Range",
+    location=OpenApiParameter.HEADER,
+    description="Un seul intervalle, pour reprendre : `bytes=1000-`.",
+)
+
+
 class AnyAccept(DefaultContentNegotiation):
     """The answer is the file, whatever the client says it accepts; errors are JSON."""
 
@@ -483,7 +489,16 @@ class FichierView(APIView):
     permission_classes = [AllowAny]
     content_negotiation_class = AnyAccept
 
-    @extend_schema(responses={(200, "application/pdf"): OpenApiTypes.BINARY, 403: ERROR})
+    @extend_schema(
+        parameters=[RANGE],
+        responses={
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+            (206, "application/pdf"): OpenApiTypes.BINARY,
+            304: None,
+            403: ERROR,
+            416: ERROR,
+        },
+    )
     def get(self, request: Request, jeton: str) -> HttpResponseBase:
         """Le PDF, par le lien signé que donne un téléchargement."""
         link = self.link_of(jeton)
@@ -503,25 +518,14 @@ class FichierView(APIView):
             content = open_document(epreuve, document)
         except FileNotFoundError:
             raise MissingFile from None
-        response = self.sent(content)
-        name = file_facts(epreuve, document)["nom_fichier"]
-        response["Content-Type"] = "application/pdf"
-        response["Content-Disposition"] = content_disposition_header(True, name)
-        response["Cache-Control"] = "private, max-age=0"
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    def sent(self, content: File[bytes]) -> HttpResponseBase:
-        """By nginx, ranges included, where it has the files; else from here, whole."""
-        if settings.ACCEL_PREFIXE:
-            content.close()
-            place = settings.ACCEL_PREFIXE + quote(str(content.name))
-            return HttpResponse(headers={"X-Accel-Redirect": place})
-        response = FileResponse(content)
-        if self.request.method == "HEAD":
-            # Servers differ in whether they drop the body themselves; the headers stay.
-            response.streaming_content = []
-        return response
+        facts = file_facts(epreuve, document)
+        headers = {
+            "Content-Type": "application/pdf",
+            "Content-Disposition": content_disposition_header(True, facts["nom_fichier"]),
+            "Cache-Control": "private, max-age=0",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return send(self.request, content, etag=facts["sha256"], headers=headers)
 
 
 class EvaluationViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):

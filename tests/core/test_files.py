@@ -403,6 +403,107 @@ def test_head_gives_the_headers_alone(api, anyone, awa):
     assert answer["Content-Length"] == str(epreuve.taille_octets)
 
 
+CONTENT = pdf("à reprendre")
+SIZE = len(CONTENT)
+
+
+@pytest.fixture
+def resumable(api, awa):
+    epreuve = with_file(EpreuveFactory(), CONTENT)
+    return link(api(awa), epreuve)["url"], f'"{epreuve.sha256}"'
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=0-0", slice(0, 1)),
+        ("bytes=10-19", slice(10, 20)),
+        ("bytes=10-", slice(10, None)),
+        ("bytes=-10", slice(-10, None)),
+        (f"bytes=5-{10**17}", slice(5, None)),
+        (f"bytes=-{10**17}", slice(0, None)),
+        (f" bytes={SIZE - 1}- ", slice(SIZE - 1, None)),
+    ],
+)
+def test_a_range_gives_that_part(anyone, resumable, asked, part):
+    url, etag = resumable
+    answer, content = fetch(anyone, url, HTTP_RANGE=asked, HTTP_IF_RANGE=etag)
+    wanted = range(SIZE)[part]
+    assert (answer.status_code, content) == (206, CONTENT[part])
+    assert answer["Content-Range"] == f"bytes {wanted.start}-{wanted.stop - 1}/{SIZE}"
+    assert answer["Content-Length"] == str(len(content))
+    assert (answer["ETag"], answer["Accept-Ranges"]) == (etag, "bytes")
+    assert answer["Content-Type"] == "application/pdf"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("", "bytes", "bytes=", "bytes=-", "bytes=9-1", "bytes=a-b", "octets=0-1", "bytes=-1-2"),
+        *("bytes=0-1,4-5", "bytes=٠-٩", "bytes=0-1x", f"bytes={10**18}-"),
+    ],
+)
+def test_a_range_that_cannot_be_read_or_names_several_gives_the_whole(anyone, resumable, asked):
+    answer, content = fetch(anyone, resumable[0], HTTP_RANGE=asked)
+    assert (answer.status_code, content) == (200, CONTENT)
+    assert "Content-Range" not in answer
+
+
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=-0", f"bytes={10**17}-"])
+def test_a_range_past_the_end_is_416_and_says_the_size(anyone, resumable, asked):
+    answer = anyone.get(resumable[0], HTTP_RANGE=asked)
+    assert (answer.status_code, answer["Content-Range"]) == (416, f"bytes */{SIZE}")
+    assert answer.json()["errors"][0]["code"] == "intervalle_impossible"
+
+
+@pytest.mark.parametrize(
+    "stale", ['"another"', "W/{etag}", "Thu, 26 Nov 2026 10:00:00 GMT", "{etag} "]
+)
+def test_a_file_that_has_changed_is_sent_whole_not_mixed(anyone, resumable, stale):
+    url, etag = resumable
+    headers = {"HTTP_RANGE": "bytes=10-", "HTTP_IF_RANGE": stale.format(etag=etag)}
+    answer, content = fetch(anyone, url, **headers)
+    assert (answer.status_code, content) == (200, CONTENT)
+
+
+@pytest.mark.parametrize("form", ["{etag}", "W/{etag}", '"x", {etag}', "*"])
+def test_what_the_client_has_already_is_304_and_costs_no_byte(anyone, resumable, form):
+    url, etag = resumable
+    answer, content = fetch(anyone, url, HTTP_IF_NONE_MATCH=form.format(etag=etag))
+    assert (answer.status_code, content, answer["ETag"]) == (304, b"", etag)
+    assert answer["Cache-Control"] == "private, max-age=0"
+    assert fetch(anyone, url, HTTP_IF_NONE_MATCH='"x"')[0].status_code == 200
+    assert fetch(anyone, url, HTTP_IF_MATCH='"x"')[0].status_code == 412
+    assert fetch(anyone, url, HTTP_IF_MATCH=etag)[0].status_code == 200
+
+
+def test_head_says_what_get_says_and_ignores_a_range(anyone, resumable):
+    url, _ = resumable
+    got, head = fetch(anyone, url)[0], anyone.head(url, HTTP_RANGE="bytes=10-")
+    assert (head.status_code, b"".join(head)) == (200, b"")
+    same = ("Content-Length", "Content-Type", "Content-Disposition", "ETag", "Accept-Ranges")
+    assert {name: head[name] for name in same} == {name: got[name] for name in same}
+
+
+def test_two_links_to_one_document_carry_one_etag(api, anyone, awa, koffi, resumable):
+    """So that a download goes on by another link, once the first is past its life."""
+    _, etag = resumable
+    other = link(api(koffi), Epreuve.objects.get())["url"]
+    answer, content = fetch(anyone, other, HTTP_RANGE="bytes=10-", HTTP_IF_RANGE=etag)
+    assert (answer.status_code, content) == (206, CONTENT[10:])
+
+
+def test_nginx_is_given_what_django_has_judged(anyone, resumable, settings):
+    settings.ACCEL_PREFIXE = "/fichiers-internes/"
+    url, etag = resumable
+    answer = anyone.get(url, HTTP_RANGE="bytes=10-19")
+    place = "/fichiers-internes/" + Epreuve.objects.get().fichier.name
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer["X-Accel-Redirect"], answer["ETag"]) == (place, etag)
+    assert anyone.get(url, HTTP_IF_NONE_MATCH=etag).status_code == 304
+    assert anyone.get(url, HTTP_RANGE=f"bytes={SIZE}-").status_code == 416
+
+
 def test_two_downloads_in_a_half_hour_count_once(api, awa):
     epreuve = with_file(EpreuveFactory())
     first, again = link(api(awa), epreuve), link(api(awa), epreuve, contexte="similaire")
