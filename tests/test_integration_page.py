@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from apps.core.models import Role
+from apps.core.services.vignettes import draw_vignette
 from tests.factories import (
     EpreuveFactory,
     FiliereFactory,
@@ -33,7 +35,8 @@ def bank() -> None:
     for n in range(1, 26):
         EpreuveFactory(titre=f"Analyse : sujet {n:02}", matiere=analyse, niveau="L1")
     EpreuveFactory(titre="Équations différentielles", matiere=MatiereFactory(code="EDO"))
-    with_file(EpreuveFactory(titre="Celle qui a un fichier", matiere=MatiereFactory(code="EDO")))
+    filed = EpreuveFactory(titre="Celle qui a un fichier", matiere=MatiereFactory(code="EDO"))
+    draw_vignette(with_file(filed).pk)
 
 
 def test_the_program_of_the_page_says_what_the_page_says(bank, live_server, tmp_path):
@@ -42,9 +45,16 @@ def test_the_program_of_the_page_says_what_the_page_says(bank, live_server, tmp_
     script.write_text(PROGRAM, encoding="utf-8")
     exam = tmp_path / "examen.pdf"
     exam.write_bytes(pdf("examen de topologie"))
+    photo = tmp_path / "page.jpg"
+    Image.new("RGB", (600, 800), "white").save(photo)
     done = subprocess.run(
         ["node", script],
-        env={"BASE": live_server.url, "PDF": str(exam), "PATH": os.environ["PATH"]},
+        env={
+            "BASE": live_server.url,
+            "PDF": str(exam),
+            "PHOTO": str(photo),
+            "PATH": os.environ["PATH"],
+        },
         capture_output=True,
         text=True,
         timeout=60,

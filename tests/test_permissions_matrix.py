@@ -3,15 +3,18 @@
 A URL that the table does not know fails the test: add its line, and decide.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from apps.core.models import Statut, User
+from apps.core.models import Epreuve, Statut, User
 from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
 from tests.factories import (
@@ -86,7 +89,13 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "epreuves/<publiee>/download/": {"POST": SIGNED_IN},
     "epreuves/<soumise>/download/": {"POST": (401, 404, 200, 404, 200)},
     "epreuves/<archivee>/download/": {"POST": (401, 404, 404, 404, 200)},
+    "epreuves/<publiee>/vignette/<vignette_publiee>/": {"GET": OPEN},
+    "epreuves/<soumise>/vignette/<vignette_soumise>/": {"GET": (404, 404, 200, 404, 200)},
+    "epreuves/<archivee>/vignette/<vignette_archivee>/": {"GET": (404, 404, 404, 404, 200)},
+    "epreuves/<publiee>/vignette/<vignette_autre>/": {"GET": (404,) * 5},
     "fichiers/<bon>/": {"GET": OPEN},
+    "fichiers/<corrigé sous embargo>/": {"GET": (404,) * 5},
+    "fichiers/<corrigé de l'auteur>/": {"GET": OPEN},
     "fichiers/<faux>/": {"GET": (403,) * 5},
     "evaluations/": {"GET": SIGNED_IN, "POST": (401, 201, 200, 201, 201)},
     "evaluations/<evaluation>/": {
@@ -115,7 +124,7 @@ DOORS = ("token/", "mot-de-passe/", "fichiers/", "sante/", "schema/", "docs/")
 
 
 @pytest.fixture
-def world(mme_dossou: User) -> dict[str, object]:
+def world(mme_dossou: User, awa: User) -> dict[str, object]:
     """What stands behind the names in the routes."""
     MatiereFactory()
     rows = {
@@ -123,14 +132,28 @@ def world(mme_dossou: User) -> dict[str, object]:
         for statut in Statut
     }
     publiee = rows["publiee"]
-    return {name: row.pk for name, row in rows.items()} | {
-        "evaluation": rate_epreuve(
-            user=mme_dossou, epreuve=publiee, note_difficulte=3, note_pertinence=3
-        )[0].pk,
-        "commentaire": CommentaireFactory(auteur=mme_dossou, epreuve=publiee).pk,
-        "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
-        "faux": "a:b:c",
-    }
+    for row in rows.values():
+        row.vignette.save("", ContentFile(b"webp"))
+    Epreuve.objects.filter(pk=publiee.pk).update(
+        fichier_corrige=publiee.fichier.name,
+        corrige_visible_le=timezone.now() + dt.timedelta(days=1),
+    )
+    pictures = {f"vignette_{name}": row.vignette_version for name, row in rows.items()}
+    pictures["vignette_autre"] = "autre"
+    return (
+        {name: row.pk for name, row in rows.items()}
+        | pictures
+        | {
+            "evaluation": rate_epreuve(
+                user=mme_dossou, epreuve=publiee, note_difficulte=3, note_pertinence=3
+            )[0].pk,
+            "commentaire": CommentaireFactory(auteur=mme_dossou, epreuve=publiee).pk,
+            "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
+            "corrigé sous embargo": signed_token(Link(publiee.pk, "corrige", awa.pk)),
+            "corrigé de l'auteur": signed_token(Link(publiee.pk, "corrige", mme_dossou.pk)),
+            "faux": "a:b:c",
+        }
+    )
 
 
 @pytest.fixture

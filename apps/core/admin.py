@@ -58,7 +58,7 @@ from apps.core.services.epreuves import (
     refuse_a_double,
 )
 from apps.core.services.evaluations import withdraw_evaluation
-from apps.core.services.files import DOCUMENTS, Link, Pdf, read_pdf, signed_token
+from apps.core.services.files import DOCUMENTS, Link, Pdf, read_document, signed_token
 from apps.core.services.password_links import link_path
 
 # Groups and permissions play no part here; tokens are nobody's to read; what became of a task is
@@ -258,7 +258,7 @@ class EpreuveForm(forms.ModelForm):  # type: ignore[type-arg]
         if not isinstance(upload, UploadedFile):
             return
         try:
-            self.fichiers[field] = pdf = read_pdf(upload)
+            self.fichiers[field] = pdf = read_document([upload])
             if field == "fichier":
                 double = Epreuve(pk=self.instance.pk, statut=Statut.SOUMISE, sha256=pdf.sha256)
                 refuse_a_double(double)
@@ -326,7 +326,14 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         (None, {"fields": ("titre", "description", "statut", "motif_rejet")}),
         (
             "Documents",
-            {"fields": (("documents", "texte_du_sujet"), "fichier", "fichier_corrige")},
+            {
+                "fields": (
+                    ("documents", "texte_du_sujet"),
+                    "fichier",
+                    "fichier_corrige",
+                    "corrige_visible_le",
+                )
+            },
         ),
         (
             "Classement",

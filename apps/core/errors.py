@@ -8,6 +8,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.csrf import csrf_failure as default_csrf_failure
@@ -18,7 +19,8 @@ from drf_standardized_errors.handler import exception_handler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework_simplejwt.exceptions import InvalidToken
 
-from apps.core.exceptions import DatabaseDown, TooLarge
+from apps.core.exceptions import DatabaseDown, Duplicate, FileTooLarge, TooLarge
+from apps.core.uploads import UploadTooLarge
 
 
 def _is_database_down(error: BaseException | None) -> bool:
@@ -32,7 +34,7 @@ class ExceptionHandler(BaseHandler):
         if _is_database_down(exc):
             return DatabaseDown()
         if isinstance(exc, RequestDataTooBig):
-            return TooLarge()
+            return FileTooLarge() if isinstance(exc, UploadTooLarge) else TooLarge()
         if isinstance(exc, (SuspiciousOperation, UnreadablePostError)):
             return ParseError()
         if isinstance(exc, InvalidToken):
@@ -51,7 +53,10 @@ class ExceptionHandler(BaseHandler):
 class ExceptionFormatter(BaseFormatter):
     def format_error_response(self, error_response: Any) -> dict[str, Any]:
         request_id = getattr(self.context.get("request"), "request_id", None)
-        return _printable(dataclasses.asdict(error_response)) | {"request_id": request_id}
+        body = _printable(dataclasses.asdict(error_response)) | {"request_id": request_id}
+        if isinstance(self.exc, Duplicate) and self.exc.epreuve:
+            body["epreuve"] = self.exc.epreuve
+        return body
 
 
 def _printable(body: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +100,9 @@ def unknown_path(request: HttpRequest, **kwargs: Any) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not is_api(request):
+        if isinstance(exception, UploadTooLarge):
+            detail = {"detail": FileTooLarge().detail}
+            return render(request, "core/trop_volumineux.html", detail, status=413)
         return defaults.bad_request(request, exception)
     return error_response(request, 400, "parse_error", "La requête est mal formée.")
 

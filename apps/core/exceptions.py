@@ -1,11 +1,23 @@
 """Refusals that name themselves; `errors` gives them their form."""
 
+from django.conf import settings
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 
 
 class Conflict(APIException):
     status_code = 409
     default_code = "conflit"
+
+
+class Duplicate(Conflict):
+    """The bank holds the file already; `epreuve` names by which, to who may see it."""
+
+    default_code = "fichier_duplique"
+
+    def __init__(self, epreuve: int | None = None) -> None:
+        where = f" : épreuve {epreuve}." if epreuve else "."
+        super().__init__("Ce fichier est déjà dans la banque" + where)
+        self.epreuve = epreuve
 
 
 class PasswordToChange(PermissionDenied):
@@ -27,10 +39,19 @@ class TooLarge(APIException):
     default_detail = "La requête est trop volumineuse."
 
 
+class FileTooLarge(TooLarge):
+    def __init__(self) -> None:
+        most = settings.TAILLE_MAX_OCTETS // (1024 * 1024)
+        super().__init__(f"Ce fichier dépasse {most} Mo : réduisez-le, puis renvoyez-le.")
+
+
 class NotAPdf(APIException):
     status_code = 415
     default_code = "pdf_attendu"
-    default_detail = "Ce fichier n'est pas un PDF : envoyez le document au format PDF."
+    default_detail = (
+        "Ce n'est pas un PDF, ou pas un seul : envoyez un PDF, ou les photographies JPEG ou PNG "
+        "des pages, dans leur ordre."
+    )
 
 
 class UnsatisfiableRange(APIException):

@@ -3,12 +3,13 @@
 from typing import Any, NoReturn
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import SkipField
 
 from apps.core.exceptions import NotPublished
 from apps.core.passwords import LENGTH_MAX
-from apps.core.services.files import Pdf, read_pdf
+from apps.core.services.files import PHOTOGRAPHS_MAX, Pdf, read_document
 
 
 class Choice(serializers.ChoiceField):
@@ -64,11 +65,24 @@ class PublishedField(IdField):
         super().fail(key, **kwargs)
 
 
-class PdfField(serializers.FileField):
-    """A file that was opened and found to be a PDF."""
+@extend_schema_field(
+    {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "maxItems": PHOTOGRAPHS_MAX,
+    }
+)
+class DocumentField(serializers.FileField):
+    """A file that was opened and found to be a PDF; or photographs, several of the same name."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        sent = dictionary.getlist(self.field_name) if hasattr(dictionary, "getlist") else []
+        return sent if len(sent) > 1 else super().get_value(dictionary)
 
     def to_internal_value(self, data: Any) -> Pdf:  # type: ignore[override]
-        return read_pdf(super().to_internal_value(data))
+        sent = data if isinstance(data, list) and data else [data]
+        return read_document([super(DocumentField, self).to_internal_value(one) for one in sent])
 
 
 class PasswordField(serializers.CharField):

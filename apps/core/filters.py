@@ -90,7 +90,9 @@ def narrowed(
         for name in EpreuveFilters._declared_fields
         if name in values
     }
-    return queryset.filtered(not_seen_by=seen_by, **conditions)
+    corrige = conditions.pop("corrige", None)
+    found = queryset.filtered(not_seen_by=seen_by, **conditions)
+    return found if corrige is None else found.with_corrige_for(request.user, corrige)
 
 
 class EpreuveListQuery(EpreuveFilters, PageQuery):

@@ -1,9 +1,10 @@
 import datetime as dt
 import uuid
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
 from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -184,6 +185,12 @@ def storage_name(instance: "Epreuve", filename: str) -> str:
     return f"epreuves/{name[:2]}/{name}.pdf"
 
 
+def vignette_name(instance: "Epreuve", filename: str) -> str:
+    """Another picture, another name: whoever has one need never ask for it again."""
+    name = uuid.uuid4().hex
+    return f"vignettes/{name[:2]}/{name}.webp"
+
+
 def validate_annee_academique(value: str) -> None:
     """Silent on another shape, which the pattern beside it refuses: DRF runs both."""
     first, _, second = value.partition("-")
@@ -262,6 +269,15 @@ class Epreuve(models.Model):
 
     fichier = models.FileField("sujet (PDF)", upload_to=storage_name, blank=True)
     fichier_corrige = models.FileField("corrigé (PDF)", upload_to=storage_name, blank=True)
+    vignette = models.FileField("vignette", upload_to=vignette_name, blank=True, editable=False)
+    corrige_visible_le = models.DateTimeField(
+        "corrigé visible le",
+        null=True,
+        blank=True,
+        db_index=True,
+        help_text="Avant cette date, seuls l'auteur et les administrateurs ont le corrigé. Vide : "
+        "visible tout de suite.",
+    )
     taille_octets = models.PositiveBigIntegerField("taille du sujet (octets)", default=0)
     taille_corrige_octets = models.PositiveBigIntegerField("taille du corrigé (octets)", default=0)
     nb_pages = models.PositiveIntegerField("pages", null=True, blank=True)
@@ -329,6 +345,8 @@ class Epreuve(models.Model):
                     "session",
                     "annee",
                     "fichier_corrige",
+                    "corrige_visible_le",
+                    "depose_par",
                 ],
                 name="epreuve_facettes",
             ),
@@ -349,9 +367,17 @@ class Epreuve(models.Model):
             f"{self.titre} {self.description} {self.matiere.nom} {self.annee or ''} {enseignant}"
         )
 
+    def shows_corrige_to(self, user: "User | AnonymousUser") -> bool:
+        """What `EpreuveQuerySet.with_corrige_for` asks of the database."""
+        if not self.fichier_corrige:
+            return False
+        if self.corrige_visible_le is None or self.corrige_visible_le <= timezone.now():
+            return True
+        return user.is_authenticated and (user.is_staff or user.pk == self.depose_par_id)
+
     @property
-    def corrige_disponible(self) -> bool:
-        return bool(self.fichier_corrige)
+    def vignette_version(self) -> str:
+        return PurePath(self.vignette.name or "").stem
 
     @property
     def note_difficulte_moyenne(self) -> float | None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import BooleanField, Count, ExpressionWrapper, F, IntegerField, Q, Value
-from django.db.models.functions import Cast
+from django.db.models import (
+    BooleanField,
+    Count,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Min,
+    Q,
+    Value,
+)
+from django.db.models.functions import Cast, Coalesce
+from django.utils import timezone
 
 from apps.core.search import read_search
 
@@ -15,7 +26,12 @@ if TYPE_CHECKING:
     from apps.core.models import Commentaire, Epreuve, User  # noqa: F401
 
 
-_WITH_CORRIGE = ~Q(fichier_corrige="")
+def _corrige_shown_to(user: User | AnonymousUser) -> Q:
+    shown = ~Q(fichier_corrige="")
+    if user.is_authenticated and user.is_staff:
+        return shown
+    is_out = Q(corrige_visible_le=None) | Q(corrige_visible_le__lte=timezone.now())
+    return shown & (is_out | Q(depose_par=user) if user.is_authenticated else is_out)
 
 
 class EpreuveQuerySet(models.QuerySet["Epreuve"]):
@@ -45,23 +61,31 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
         self,
         *,
         search: str = "",
-        corrige: bool | None = None,
         not_seen_by: User | AnonymousUser | None = None,
         **conditions: Any,
     ) -> EpreuveQuerySet:
         """Narrow by what a query string may ask; `conditions` are lookups of the model."""
         queryset = self.matching(search).filter(**conditions)
-        if corrige is not None:
-            queryset = queryset.with_corrige(corrige)
         if not_seen_by is not None and not_seen_by.is_authenticated:
             queryset = queryset.exclude(interactions__user=not_seen_by)
         return queryset
 
-    def with_corrige(self, corrige: bool) -> EpreuveQuerySet:
-        return self.filter(_WITH_CORRIGE if corrige else ~_WITH_CORRIGE)
+    def with_corrige_for(self, user: User | AnonymousUser, corrige: bool = True) -> EpreuveQuerySet:
+        """Those whose corrigé this person may have; with `corrige` false, all others."""
+        shown = _corrige_shown_to(user)
+        return self.filter(shown if corrige else ~shown)
 
-    def with_corrige_flag(self) -> EpreuveQuerySet:
-        return self.annotate(avec_corrige=ExpressionWrapper(_WITH_CORRIGE, BooleanField()))
+    def with_corrige_flag(self, user: User | AnonymousUser) -> EpreuveQuerySet:
+        """`avec_corrige`: may this person have it?"""
+        shown = ExpressionWrapper(_corrige_shown_to(user), BooleanField())
+        # Of an épreuve that nobody deposited any more, « is it mine? » is unknown.
+        return self.annotate(avec_corrige=Coalesce(shown, Value(False)))
+
+    def next_corrige(self) -> dt.datetime | None:
+        """When the next embargo ends: an answer kept for later is not true beyond it."""
+        coming = self.filter(corrige_visible_le__gt=timezone.now()).exclude(fichier_corrige="")
+        soonest: dt.datetime | None = coming.aggregate(soonest=Min("corrige_visible_le"))["soonest"]
+        return soonest
 
     def sorted_by(self, ordering: str) -> EpreuveQuerySet:
         """Ties by id; a missing value comes last in both directions, on every database."""

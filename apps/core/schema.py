@@ -21,6 +21,10 @@ class ErrorResponseSerializer(serializers.Serializer[Any]):
     request_id = serializers.CharField(
         allow_null=True, help_text="À citer quand vous signalez un problème."
     )
+    epreuve = serializers.IntegerField(
+        required=False,
+        help_text="Avec `fichier_duplique` : celle qui a déjà ce fichier, si vous pouvez la voir.",
+    )
 
 
 ERROR = OpenApiResponse(ErrorResponseSerializer)

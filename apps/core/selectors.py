@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.models import (
     Case,
@@ -169,9 +170,12 @@ _GROUPINGS = (
 )
 
 
-def facets(epreuves: EpreuveQuerySet) -> dict[str, list[FacetValue]]:
-    """How many of these épreuves each value of each filter keeps: three queries, the most first."""
-    counts = _count_values(epreuves.with_corrige_flag())
+def facets(epreuves: EpreuveQuerySet, user: User | AnonymousUser) -> dict[str, list[FacetValue]]:
+    """How many of these épreuves each value of each filter keeps for this person; the most first.
+
+    Three queries.
+    """
+    counts = _count_values(epreuves.with_corrige_flag(user))
     return {
         "matiere": _named(Matiere, counts["matiere"]),
         "filiere": _named(Filiere, counts["filiere"]),

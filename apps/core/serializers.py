@@ -4,10 +4,11 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.fields import get_error_detail
+from rest_framework.fields import SkipField, get_error_detail
 from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.serializers import (
     TokenBlacklistSerializer,
@@ -20,10 +21,10 @@ from apps.core.exceptions import PasswordToChange
 from apps.core.fields import (
     Choice,
     CodeField,
+    DocumentField,
     IdField,
     MineField,
     PasswordField,
-    PdfField,
     PublishedField,
 )
 from apps.core.models import (
@@ -224,7 +225,9 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
     matiere = NomenclatureSerializer()
     filiere = NomenclatureSerializer(allow_null=True)
     enseignant = serializers.SerializerMethodField()
-    corrige_disponible = serializers.BooleanField()
+    corrige_disponible = serializers.SerializerMethodField(
+        help_text="Vrai si vous pouvez le télécharger maintenant."
+    )
     note_difficulte_moyenne = serializers.FloatField(allow_null=True)
     note_pertinence_moyenne = serializers.FloatField(allow_null=True)
 
@@ -254,6 +257,9 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
         )
         read_only_fields = fields
 
+    def get_corrige_disponible(self, epreuve: Epreuve) -> bool:
+        return epreuve.shows_corrige_to(self.context["request"].user)
+
     @extend_schema_field(EnseignantSerializer(allow_null=True))
     def get_enseignant(self, epreuve: Epreuve) -> dict[str, Any] | None:
         if epreuve.enseignant:
@@ -273,10 +279,23 @@ class NotesSerializer(serializers.ModelSerializer[Evaluation]):
         read_only_fields = fields
 
 
+class VignetteField(serializers.URLField):
+    def get_attribute(self, instance: Epreuve) -> str:
+        if not instance.vignette:
+            raise SkipField
+        path = reverse("epreuve-vignette", args=[instance.pk, instance.vignette_version])
+        return str(self.context["request"].build_absolute_uri(path))
+
+
 class EpreuveDetailSerializer(EpreuveSerializer):
     auteur = PersonSerializer(source="depose_par", allow_null=True)
     repartition_notes = serializers.SerializerMethodField(
         help_text="Nombre d'évaluations par note, de 1 à 5."
+    )
+    vignette = VignetteField(
+        required=False,
+        help_text="Adresse de la première page en petit (WebP) ; absente tant qu'elle n'est pas "
+        "dessinée.",
     )
     favori = MineField(help_text="Dans vos favoris.")
     deja_vue = MineField(help_text="Vrai dès que vous avez eu affaire à cette épreuve.")
@@ -288,6 +307,8 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             "description",
             "auteur",
             "motif_rejet",
+            "corrige_visible_le",
+            "vignette",
             "nb_evaluations",
             "repartition_notes",
             "favori",
@@ -350,9 +371,11 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
     enseignant = IdField(
         queryset=User.objects.exclude(role=Role.ETUDIANT), allow_null=True, required=False
     )
-    fichier = PdfField(help_text="Le sujet, en PDF.")
-    fichier_corrige = PdfField(
-        required=False, allow_null=True, help_text="Le corrigé, en PDF ; nul : le retirer."
+    fichier = DocumentField(
+        help_text="Le sujet : un PDF, ou des photographies JPEG ou PNG dans l'ordre des pages."
+    )
+    fichier_corrige = DocumentField(
+        required=False, allow_null=True, help_text="Le corrigé, de même ; nul : le retirer."
     )
 
     class Meta:
@@ -372,6 +395,7 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
             "enseignant_nom",
             "fichier",
             "fichier_corrige",
+            "corrige_visible_le",
         )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django_tasks.base import Task
 from apps.core.logs import about, request_id
 from apps.core.services.password_links import mail_link
 from apps.core.services.subject_texts import extract_text
+from apps.core.services.vignettes import draw_vignette
 
 
 def hand_over(work: Task[Any, Any], pk: int) -> None:
@@ -33,3 +34,9 @@ def mail_link_task(email: str, site: str, an_id: str) -> None:
 def extract_text_task(epreuve_id: int, an_id: str) -> None:
     with about(an_id):
         extract_text(epreuve_id)
+
+
+@task(priority=10)
+def draw_vignette_task(epreuve_id: int, an_id: str) -> None:
+    with about(an_id):
+        draw_vignette(epreuve_id)

@@ -1,4 +1,6 @@
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django.conf import settings
@@ -29,7 +31,7 @@ from rest_framework_simplejwt.views import (
 )
 
 from apps.core import filters, selectors
-from apps.core.exceptions import MissingFile, NotPublished
+from apps.core.exceptions import Duplicate, MissingFile, NotPublished
 from apps.core.logs import request_id
 from apps.core.models import (
     Commentaire,
@@ -93,9 +95,9 @@ from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epre
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.favoris import add_favori, remove_favori
 from apps.core.services.files import (
-    DOCUMENTS,
     Link,
     file_facts,
+    may_have,
     open_document,
     read_token,
     signed_token,
@@ -141,6 +143,18 @@ def refuse_unpublished(epreuve: Epreuve) -> None:
     """What was said of an épreuve may be taken back once it is archived, not reworded."""
     if epreuve.statut != Statut.PUBLIEE:
         raise NotPublished
+
+
+@contextmanager
+def only_visible_named(user: User) -> Iterator[None]:
+    """A double says that the file is there; of which épreuve, only to who may see that one."""
+    try:
+        yield
+    except Duplicate as double:
+        known = Epreuve.objects.visible_to(user)
+        if double.epreuve and known.filter(pk=double.epreuve).exists():
+            raise
+        raise Duplicate from None
 
 
 class SchemaView(SpectacularAPIView):
@@ -263,6 +277,13 @@ class HistoriqueView(generics.GenericAPIView[Interaction]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
+class AnyAccept(DefaultContentNegotiation):
+    """The answer is the file, whatever the client says it accepts; errors are JSON."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 @extend_schema_view(
     create=extend_schema(
         request={"multipart/form-data": EpreuveDepositSerializer},
@@ -287,6 +308,9 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
     def get_queryset(self) -> EpreuveQuerySet:
         return Epreuve.objects.visible_to(self.request.user).with_names()
 
+    def cards_of(self, epreuves: Any) -> Any:
+        return EpreuveSerializer(epreuves, many=True, context=self.get_serializer_context()).data
+
     def detail_of(self, epreuve: Epreuve) -> dict[str, Any]:
         fresh = Epreuve.objects.with_names().get(pk=epreuve.pk)
         return dict(self.get_serializer(fresh).data)
@@ -303,17 +327,18 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         page = self.paginate_queryset(list(ids) if query["ordering"] == "pertinence" else ids)
         rows = Epreuve.objects.with_names().in_bulk(page)
         found = [rows[pk] for pk in page or () if pk in rows]
-        return self.get_paginated_response(EpreuveSerializer(found, many=True).data)
+        return self.get_paginated_response(self.cards_of(found))
 
     def retrieve(self, request: Request, pk: int) -> Response:
         """Une épreuve en détail."""
         return Response(self.get_serializer(self.get_object()).data)
 
     def create(self, request: Request) -> Response:
-        """Déposer une épreuve avec son PDF : soumise, ou en brouillon."""
+        """Déposer une épreuve, en PDF ou en photographies : soumise, ou en brouillon."""
         form = EpreuveDepositSerializer(data=request.data, context={"request": request})
         form.is_valid(raise_exception=True)
-        epreuve = deposit_epreuve(auteur=me(request), **form.validated_data)
+        with only_visible_named(me(request)):
+            epreuve = deposit_epreuve(auteur=me(request), **form.validated_data)
         return Response(self.detail_of(epreuve), status=201)
 
     def partial_update(self, request: Request, pk: int) -> Response:
@@ -321,7 +346,8 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         epreuve = self.get_object()
         form = EpreuveWriteSerializer(epreuve, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        edited = edit_epreuve(epreuve, par=me(request), **form.validated_data)
+        with only_visible_named(me(request)):
+            edited = edit_epreuve(epreuve, par=me(request), **form.validated_data)
         return Response(self.detail_of(edited))
 
     def destroy(self, request: Request, pk: int) -> Response:
@@ -374,7 +400,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.published(), query, request)
         top = selectors.top_popular(epreuves, query["limite"])
-        return self.get_paginated_response(EpreuveSerializer(top, many=True).data)
+        return self.get_paginated_response(self.cards_of(top))
 
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
     @action(detail=False, url_path="recentes", pagination_class=OnePage)
@@ -383,7 +409,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.recent().with_names(), query, request)
         top = epreuves[: query["limite"]]
-        return self.get_paginated_response(EpreuveSerializer(top, many=True).data)
+        return self.get_paginated_response(self.cards_of(top))
 
     @extend_schema(parameters=[filters.EpreuveFilters], responses=FacetsSerializer)
     @action(detail=False, url_path="facettes", pagination_class=None)
@@ -391,7 +417,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         """Combien d'épreuves par valeur de filtre, parmi celles que gardent les filtres donnés."""
         query = filters.EpreuveFilters.read(request)
         visible = Epreuve.objects.visible_to(request.user)
-        counted = selectors.facets(filters.narrowed(visible, query, request))
+        counted = selectors.facets(filters.narrowed(visible, query, request), request.user)
         return Response(FacetsSerializer(counted).data)
 
     @extend_schema(request=ContexteSerializer, responses={200: ViewSerializer, 201: ViewSerializer})
@@ -446,7 +472,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         form = DownloadRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         epreuve, document = self.get_object(), form.validated_data["document"]
-        if not getattr(epreuve, DOCUMENTS[document]):
+        if not may_have(me(request), epreuve, document):
             raise MissingFile
         # Its author and the moderators read what is not published yet: that is no use of it.
         if epreuve.statut == Statut.PUBLIEE:
@@ -458,6 +484,32 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
             )
             epreuve.refresh_from_db(fields=["nb_telechargements"])
         return Response(DownloadSerializer(self.link_to(epreuve, document)).data)
+
+    @extend_schema(
+        responses={(200, "image/webp"): OpenApiTypes.BINARY, 304: None, 404: ERROR},
+    )
+    @action(
+        detail=True,
+        url_path="vignette/<str:version>",
+        url_name="vignette",
+        content_negotiation_class=AnyAccept,
+    )
+    def thumbnail(self, request: Request, pk: int, version: str) -> HttpResponseBase:
+        """La première page, en petit ; l'adresse change avec l'image."""
+        epreuve = self.get_object()
+        if version != epreuve.vignette_version:
+            raise MissingFile
+        try:
+            content = epreuve.vignette.open()
+        except FileNotFoundError:
+            raise MissingFile from None
+        headers = {
+            "Content-Type": "image/webp",
+            # Not public: a copy on the way would outlive the withdrawal of the épreuve.
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return send(request, content, etag=version, headers=headers)
 
     def link_to(self, epreuve: Epreuve, document: str) -> dict[str, Any]:
         token = signed_token(Link(epreuve.pk, document, me(self.request).pk))
@@ -475,13 +527,6 @@ RANGE = OpenApiParameter(
     location=OpenApiParameter.HEADER,
     description="Un seul intervalle, pour reprendre : `bytes=1000-`.",
 )
-
-
-class AnyAccept(DefaultContentNegotiation):
-    """The answer is the file, whatever the client says it accepts; errors are JSON."""
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
 
 
 class FichierView(APIView):
@@ -504,6 +549,8 @@ class FichierView(APIView):
         link = self.link_of(jeton)
         holder = User.objects.filter(pk=link.user_id, is_active=True).first() or AnonymousUser()
         epreuve = generics.get_object_or_404(Epreuve.objects.visible_to(holder), pk=link.epreuve_id)
+        if not may_have(holder, epreuve, link.document):
+            raise MissingFile
         return self.answer(epreuve, link.document)
 
     def link_of(self, jeton: str) -> Link:

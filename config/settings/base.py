@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from corsheaders.defaults import default_headers
 from django.templatetags.static import static
 
 from config import env, logs
@@ -249,6 +250,8 @@ SPECTACULAR_SETTINGS = {
 
 CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/.*$"
+# To resume a download, and not to repeat one.
+CORS_ALLOW_HEADERS = [*default_headers, "if-none-match", "if-range", "range"]
 CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 
 # --- Product -----------------------------------------------------------------------------
@@ -279,6 +282,10 @@ TASKS = {"default": {"BACKEND": _queue if TACHES_EN_ARRIERE_PLAN else _in_place}
 
 # Nothing serves MEDIA_ROOT: a PDF leaves through a signed, short-lived URL only.
 MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "apps.core.uploads.LimitedTemporaryFile",
+]
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")

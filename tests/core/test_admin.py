@@ -475,5 +475,5 @@ def test_a_corrige_can_be_taken_back(desk, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         act(desk, Epreuve, "remove_corrige", epreuve)
     epreuve.refresh_from_db()
-    assert not epreuve.corrige_disponible
+    assert not epreuve.fichier_corrige
     assert not default_storage.exists(name)

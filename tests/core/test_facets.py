@@ -1,9 +1,11 @@
 """What the facets count, beside counts of our own."""
 
+import datetime as dt
 import random
 from collections import Counter
 
 import pytest
+from django.utils import timezone
 
 from apps.core.models import Epreuve, Niveau, Session, Statut, TypeEpreuve
 from tests.core.test_catalogue import refused, titles
@@ -40,6 +42,10 @@ def counts(client, **params):
     }
 
 
+def day_of(n: int) -> dt.datetime:
+    return timezone.now() + dt.timedelta(days=n)
+
+
 @pytest.fixture
 def bank(mme_dossou, m_zinsou):
     rng = random.Random(7)
@@ -55,6 +61,7 @@ def bank(mme_dossou, m_zinsou):
             session=rng.choice(["normale", "rattrapage"]),
             annee=rng.choice([None, 2020, 2021, 2022]),
             fichier_corrige=rng.choice(["", "x.pdf"]),
+            corrige_visible_le=rng.choice([None, day_of(-1), day_of(1)]),
             statut=rng.choice([Statut.PUBLIEE, Statut.PUBLIEE, *Statut]),
             depose_par=rng.choice([mme_dossou, m_zinsou, None]),
         )
@@ -63,16 +70,16 @@ def bank(mme_dossou, m_zinsou):
 def in_the_list(client, **params):
     """The épreuves of every page of the list, counted one by one."""
     answer = client.get("/api/epreuves/", params | {"page_size": 7}).json()
-    ids = [row["id"] for row in answer["results"]]
+    shown = answer["results"]
     while answer["next"]:
         answer = client.get(answer["next"]).json()
-        ids += [row["id"] for row in answer["results"]]
+        shown += answer["results"]
     found = {name: Counter() for name in counts(client)}
-    for row in Epreuve.objects.filter(pk__in=ids):
+    found["corrige"] = Counter(row["corrige_disponible"] for row in shown)
+    for row in Epreuve.objects.filter(pk__in=[row["id"] for row in shown]):
         found["matiere"][row.matiere.code] += 1
         found["filiere"][row.filiere.code if row.filiere else None] += 1
         found["annee"][row.annee] += 1
-        found["corrige"][row.fichier_corrige != ""] += 1
         for name in ("niveau", "type_epreuve", "session"):
             found[name][getattr(row, name)] += 1
     return {name: {k: n for k, n in one.items() if k is not None} for name, one in found.items()}

@@ -1,16 +1,21 @@
+import datetime as dt
 import re
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
-from pypdf import PdfWriter
+from django.utils import timezone
+from PIL import Image, ImageColor
+from pypdf import PdfReader, PdfWriter
 
 from apps.core.models import Epreuve, Interaction, Statut
 from apps.core.review import Action
+from apps.core.services import files
 from apps.core.services.epreuves import edit_epreuve
-from apps.core.services.files import read_pdf
+from apps.core.services.files import read_document, read_pdf
 from apps.core.signals import catalogue_changed
 from tests.factories import EpreuveFactory, MatiereFactory, UserFactory, moved, pdf, with_file
 
@@ -177,13 +182,120 @@ def test_an_announced_body_over_the_limit_is_413_before_it_is_read(api, mme_doss
     assert answer.json()["errors"][0]["code"] == "trop_volumineux"
 
 
+@pytest.fixture
+def temporary_files(settings, tmp_path):
+    """The folder that uploads stream into."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    settings.FILE_UPLOAD_TEMP_DIR = str(folder)
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+    return folder
+
+
+class Watched(BytesIO):
+    """A request's body that remembers how much of it was read, and what lay on the disk then."""
+
+    def __init__(self, body, folder):
+        super().__init__(body)
+        self.folder, self.most_on_disk = folder, 0
+
+    def read(self, *args):
+        on_disk = sum(path.stat().st_size for path in self.folder.iterdir())
+        self.most_on_disk = max(self.most_on_disk, on_disk)
+        return super().read(*args)
+
+
+def stream(client, body, folder, announced=None):
+    """POST a multipart body as it streams in, whatever length it claims."""
+    content, kind = client._encode_data(body, format="multipart")
+    watched = Watched(content, folder)
+    answer = client.generic(
+        "POST",
+        "/api/epreuves/",
+        b"",
+        kind,
+        **{
+            "wsgi.input": watched,
+            "CONTENT_LENGTH": str(len(content) if announced is None else announced),
+            "CONTENT_TYPE": kind,
+        },
+    )
+    return answer, watched
+
+
+def test_a_file_is_refused_as_soon_as_it_passes_the_limit(
+    api, mme_dossou, settings, temporary_files
+):
+    settings.TAILLE_MAX_OCTETS = 300_000
+    MatiereFactory()
+    fields = {"titre": "Topologie", "matiere": "ANALYSE", "fichier": upload(pdf() + bytes(600_000))}
+    answer, watched = stream(api(mme_dossou), fields, temporary_files)
+    assert answer.status_code == 413, answer.content.decode()
+    (error,) = answer.json()["errors"]
+    assert (error["code"], "réduisez-le" in error["detail"]) == ("trop_volumineux", True)
+    assert 0 < watched.most_on_disk <= 300_000
+    assert (list(temporary_files.iterdir()), on_disk(settings)) == ([], [])
+
+
+def test_the_second_file_is_measured_like_the_first_and_both_leave_the_disk(
+    api, mme_dossou, settings, temporary_files
+):
+    settings.TAILLE_MAX_OCTETS = 300_000
+    answer = deposit(
+        api(mme_dossou),
+        fichier=upload(pdf() + bytes(200_000)),
+        fichier_corrige=upload(pdf("c") + bytes(350_000)),
+    )
+    assert answer.status_code == 413
+    assert (list(temporary_files.iterdir()), on_disk(settings)) == ([], [])
+
+
+@pytest.mark.parametrize("announced", [0, 1, 1000, 250_000])
+def test_a_length_that_lies_keeps_nothing(api, mme_dossou, settings, temporary_files, announced):
+    settings.TAILLE_MAX_OCTETS = 300_000
+    MatiereFactory()
+    fields = {"titre": "Topologie", "matiere": "ANALYSE", "fichier": upload(pdf() + bytes(600_000))}
+    answer, watched = stream(api(mme_dossou), fields, temporary_files, announced)
+    assert answer.status_code == 400
+    assert watched.most_on_disk <= 300_000
+    assert (list(temporary_files.iterdir()), on_disk(settings)) == ([], [])
+    assert not Epreuve.objects.exists()
+
+
+def test_a_file_too_large_for_the_administration_is_413(rachidi, settings, client, temporary_files):
+    settings.TAILLE_MAX_OCTETS = 100_000
+    client.force_login(rachidi)
+    fields = {"titre": "Topologie", "fichier": upload(bytes(200_000))}
+    answer = client.post("/admin/core/epreuve/add/", fields)
+    assert answer.status_code == 413
+    assert "Ce fichier dépasse 0 Mo : réduisez-le" in answer.content.decode()
+    assert list(temporary_files.iterdir()) == []
+
+
 def test_the_same_file_is_409_and_names_the_other(api, mme_dossou, settings):
     other = deposit(api(mme_dossou)).json()["id"]
     answer = deposit(api(mme_dossou), titre="Double")
-    assert answer.status_code == 409
+    assert (answer.status_code, answer.json()["epreuve"]) == (409, other)
     assert answer.json()["errors"][0]["code"] == "fichier_duplique"
     assert f"épreuve {other}" in answer.json()["errors"][0]["detail"]
     assert len(on_disk(settings)) == 1
+
+
+@pytest.mark.parametrize("statut", [Statut.BROUILLON, Statut.SOUMISE, Statut.REJETEE])
+def test_a_double_of_what_one_may_not_see_is_409_without_its_name(
+    api, mme_dossou, m_zinsou, rachidi, statut
+):
+    hidden = with_file(EpreuveFactory(statut=statut, depose_par=mme_dossou), pdf("neuf"))
+    mine = with_file(EpreuveFactory(depose_par=m_zinsou))
+    url = f"/api/epreuves/{mine.pk}/"
+    for answer in (
+        deposit(api(m_zinsou)),
+        api(m_zinsou).patch(url, {"fichier": upload()}, format="multipart"),
+    ):
+        error = {"code": "fichier_duplique", "detail": "Ce fichier est déjà dans la banque."}
+        assert (answer.status_code, answer.json()["errors"]) == (409, [error | {"attr": None}])
+        assert "epreuve" not in answer.json()
+    assert deposit(api(rachidi)).json()["epreuve"] == hidden.pk
 
 
 def test_a_double_that_slips_between_check_and_insert_is_409_too(
@@ -277,6 +389,155 @@ def test_protected_fields_are_not_assigned(api, mme_dossou):
     assert after.statut == Statut.SOUMISE
 
 
+# --- Photographs -------------------------------------------------------------------------
+
+
+def photograph(kind="JPEG", size=(1200, 1600), colour="white", mode="RGB", **options):
+    """A page whose top left corner is red."""
+    image = Image.new(mode, size, colour)
+    if mode == "RGB":
+        image.paste("red", (0, 0, size[0] // 4, size[1] // 4))
+    stream = BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def black(side):
+    """A PNG of a few kilobytes."""
+    return photograph("PNG", mode="1", size=(side, side), colour=0)
+
+
+def pictures(content):
+    """The images of a PDF, one a page."""
+    reader = PdfReader(BytesIO(content))
+    return [Image.open(BytesIO(page.images[0].data)).convert("RGB") for page in reader.pages]
+
+
+def test_photographs_become_one_pdf_in_their_order(api, anyone, mme_dossou):
+    colours = ("white", "blue", "green")
+    photos = [
+        upload(photograph("PNG" if colour == "blue" else "JPEG", colour=colour), f"{colour}.x")
+        for colour in colours
+    ]
+    answer = deposit(api(mme_dossou), fichier=photos)
+    assert answer.status_code == 201, answer.content.decode()
+    assert answer.json()["nb_pages"] == 3
+    content = fetch(anyone, link(api(mme_dossou), Epreuve.objects.get())["url"])[1]
+    assert len(content) == answer.json()["taille_octets"]
+    for picture, colour in zip(pictures(content), colours, strict=True):
+        seen = picture.getpixel((picture.width - 1, picture.height - 1))
+        wanted = ImageColor.getrgb(colour)
+        assert max(abs(one - two) for one, two in zip(seen, wanted, strict=True)) < 30, colour
+
+
+def test_one_photograph_is_enough_and_a_corrige_may_be_photographed_too(api, mme_dossou):
+    answer = deposit(
+        api(mme_dossou),
+        fichier=upload(photograph()),
+        fichier_corrige=[upload(photograph(colour="blue")), upload(photograph())],
+    )
+    assert answer.status_code == 201
+    assert (answer.json()["nb_pages"], answer.json()["corrige_disponible"]) == (1, True)
+    assert len(PdfReader(Epreuve.objects.get().fichier_corrige.path).pages) == 2
+
+
+def test_a_photograph_is_turned_upright_reduced_and_says_nothing_of_its_author():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: the camera was held on its side.
+    exif[0x010F] = "Appareil d'Awa"
+    exif.get_ifd(0x8825)[1] = "N"
+    photo = photograph(size=(4000, 3000), exif=exif, comment=b"chez Awa", dpi=(72, 72))
+    assert b"Appareil" in photo
+    assert b"chez Awa" in photo
+    made = read_document([upload(photo)]).content.read()
+    assert b"Appareil" not in made
+    assert b"chez Awa" not in made
+    assert b"Exif" not in made
+    (picture,) = pictures(made)
+    assert picture.size == (1440, 1920)
+    red, green, _ = picture.getpixel((picture.width - 5, 5))
+    assert (red > 200, green < 60) == (True, True), "what was left is on the right"
+    page = PdfReader(BytesIO(made)).pages[0].mediabox
+    assert (round(page.width), round(page.height)) == (632, 842)
+
+
+def test_the_same_photographs_are_the_same_file(api, mme_dossou):
+    photos = [photograph(colour=colour) for colour in ("white", "blue")]
+    first = deposit(api(mme_dossou), fichier=[upload(photo) for photo in photos])
+    again = deposit(api(mme_dossou), fichier=[upload(photo) for photo in photos])
+    assert (again.status_code, again.json()["epreuve"]) == (409, first.json()["id"])
+    turned = deposit(api(mme_dossou), fichier=[upload(photo) for photo in reversed(photos)])
+    assert turned.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("1", {}),
+        ("L", {}),
+        ("LA", {}),
+        ("P", {"transparency": 0}),
+        ("RGBA", {}),
+        ("I;16", {}),
+    ],
+)
+def test_every_kind_of_png_becomes_a_page(mode, options):
+    photo = photograph("PNG", mode=mode, size=(300, 400), colour=0, **options)
+    assert read_document([upload(photo)]).nb_pages == 1
+
+
+def test_what_is_transparent_is_white():
+    photo = photograph("PNG", mode="RGBA", size=(300, 400), colour=(0, 0, 0, 0))
+    (picture,) = pictures(read_document([upload(photo)]).content.read())
+    assert min(picture.getpixel((100, 100))) > 250
+
+
+@pytest.mark.parametrize(
+    ("photos", "status", "code", "said"),
+    [
+        ([photograph(), pdf()], 415, "pdf_attendu", "JPEG ou PNG"),
+        ([pdf(), pdf("b")], 415, "pdf_attendu", "pas un seul"),
+        ([photograph(), b"GIF89a" + bytes(99)], 415, "pdf_attendu", "JPEG ou PNG"),
+        ([photograph(), photograph()[:3000]], 400, "photo_illisible", "La photographie 2 "),
+        ([b"\xff\xd8\xff" + bytes(99)], 400, "photo_illisible", "La photographie 1 "),
+        ([b"\x89PNG\r\n\x1a\n" + bytes(99)], 400, "photo_illisible", "La photographie 1 "),
+        ([photograph(size=(8, 8))] * 41, 400, "trop_de_photos", "Au plus 40"),
+        ([photograph(), b""], 400, "empty", ""),
+        # A few kilobytes that would fill 64 MB, and 400: a bomb.
+        ([black(8_000)], 400, "photo_illisible", "La photographie 1 "),
+        ([black(20_000)], 400, "photo_illisible", "La photographie 1 "),
+    ],
+)
+def test_what_is_no_photograph_is_refused_and_not_kept(
+    api, mme_dossou, settings, photos, status, code, said
+):
+    answer = deposit(api(mme_dossou), fichier=[upload(photo) for photo in photos])
+    assert answer.status_code == status, answer.content.decode()
+    (error,) = answer.json()["errors"]
+    assert (error["code"], said in error["detail"]) == (code, True)
+    assert (Epreuve.objects.count(), on_disk(settings)) == (0, [])
+
+
+def test_photographs_that_make_a_pdf_too_large_together_are_413(api, mme_dossou, settings):
+    photos = [photograph(colour=colour, quality=1) for colour in ("white", "blue", "green")]
+    made = read_document([upload(photo) for photo in photos])
+    settings.TAILLE_MAX_OCTETS = made.taille_octets - 1
+    assert max(map(len, photos)) < settings.TAILLE_MAX_OCTETS
+    answer = deposit(api(mme_dossou), fichier=[upload(photo) for photo in photos])
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (413, "trop_volumineux")
+    assert on_disk(settings) == []
+
+
+def test_photographs_that_pass_the_limits_of_the_sandbox_are_refused(
+    api, mme_dossou, settings, monkeypatch, caplog
+):
+    monkeypatch.setattr(files, "PHOTOGRAPHS_MEMORY", 1024)
+    answer = deposit(api(mme_dossou), fichier=upload(photograph()))
+    assert answer.json()["errors"][0]["code"] == "photo_illisible"
+    assert "Photographies refusées" in caplog.text
+    assert on_disk(settings) == []
+
+
 # --- Corrections -------------------------------------------------------------------------
 
 
@@ -307,7 +568,8 @@ def test_a_replaced_file_leaves_the_disk_once_the_change_is_committed(
     assert on_disk(settings) == sorted([old, epreuve.fichier.name])
     for callback in callbacks:
         callback()
-    assert on_disk(settings) == [epreuve.fichier.name]
+    epreuve.refresh_from_db()
+    assert on_disk(settings) == sorted([epreuve.fichier.name, epreuve.vignette.name])
     assert epreuve.taille_octets == len(pdf("neuf"))
 
 
@@ -364,6 +626,118 @@ def test_changes_of_the_published_catalogue_are_announced_and_no_others(api, mme
     api(mme_dossou).patch(f"/api/epreuves/{published.pk}/", {"titre": "x"})
     api(mme_dossou).delete(f"/api/epreuves/{published.pk}/")
     assert heard == [True, True]
+
+
+# --- Corrigés under embargo -------------------------------------------------------------
+
+
+TOMORROW = dt.timedelta(days=1)
+
+
+def with_corrige(epreuve, visible_in=None):
+    """Both documents, the corrigé visible so much later than now."""
+    with_file(epreuve)
+    visible = None if visible_in is None else timezone.now() + visible_in
+    fichiers = {"fichier_corrige": read_pdf(upload(pdf(f"corrigé {epreuve.pk}")))}
+    return edit_epreuve(epreuve, par=UserFactory(), fichiers=fichiers, corrige_visible_le=visible)
+
+
+@pytest.fixture
+def people(awa, mme_dossou, m_zinsou, rachidi):
+    return {"anonyme": None, "étudiante": awa, "auteur": mme_dossou} | {
+        "autre enseignant": m_zinsou,
+        "administrateur": rachidi,
+    }
+
+
+@pytest.mark.parametrize(
+    ("visible_in", "allowed"),
+    [
+        (None, {"anonyme", "étudiante", "auteur", "autre enseignant", "administrateur"}),
+        (-TOMORROW, {"anonyme", "étudiante", "auteur", "autre enseignant", "administrateur"}),
+        (TOMORROW, {"auteur", "administrateur"}),
+    ],
+)
+def test_a_corrige_is_for_its_author_and_administrators_until_its_date(
+    api, people, mme_dossou, visible_in, allowed
+):
+    epreuve = with_corrige(EpreuveFactory(depose_par=mme_dossou), visible_in)
+    bare = EpreuveFactory(depose_par=mme_dossou)
+    for who, person in people.items():
+        client, may = api(person), who in allowed
+        assert client.get(f"/api/epreuves/{epreuve.pk}/").json()["corrige_disponible"] is may, who
+        for path in ("", "recentes/"):
+            cards = client.get(f"/api/epreuves/{path}").json()["results"]
+            said = {card["id"]: card["corrige_disponible"] for card in cards}
+            assert said == {epreuve.pk: may, bare.pk: False}, who
+            for asked in (True, False):
+                found = client.get(f"/api/epreuves/{path}", {"corrige": asked}).json()["results"]
+                assert {card["id"] for card in found} == {pk for pk in said if said[pk] is asked}
+        asked = client.post(f"/api/epreuves/{epreuve.pk}/download/", {"document": "corrige"})
+        assert asked.status_code == (401 if person is None else 200 if may else 404), who
+
+
+def test_an_embargo_does_not_close_the_sujet(api, anyone, awa):
+    epreuve = with_corrige(EpreuveFactory(), TOMORROW)
+    assert fetch(anyone, link(api(awa), epreuve)["url"])[0].status_code == 200
+
+
+def test_a_link_signed_before_the_embargo_gives_nothing(api, anyone, awa, mme_dossou):
+    epreuve = with_corrige(EpreuveFactory(depose_par=mme_dossou))
+    hers, authors = (
+        link(api(person), epreuve, document="corrige")["url"] for person in (awa, mme_dossou)
+    )
+    assert fetch(anyone, hers)[0].status_code == 200
+    edit_epreuve(
+        epreuve, par=UserFactory(), fichiers={}, corrige_visible_le=timezone.now() + TOMORROW
+    )
+    answer = anyone.get(hers, HTTP_IF_NONE_MATCH="*", HTTP_RANGE="bytes=0-9")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "fichier_absent")
+    assert fetch(anyone, authors)[0].status_code == 200
+
+
+def test_a_refusal_for_embargo_reads_like_one_for_absence(api, awa):
+    body = {"document": "corrige"}
+    for epreuve in (with_corrige(EpreuveFactory(), TOMORROW), with_file(EpreuveFactory())):
+        answer = api(awa).post(f"/api/epreuves/{epreuve.pk}/download/", body)
+        said = answer.json() | {"request_id": ""}
+        error = {"code": "fichier_absent", "detail": "Cette épreuve n'a pas ce document."}
+        assert (answer.status_code, said["errors"]) == (404, [error | {"attr": None}])
+    assert not Interaction.objects.exists()
+
+
+def test_the_author_sets_moves_and_lifts_an_embargo(api, anyone, mme_dossou):
+    date = (timezone.now() + TOMORROW).isoformat()
+    answer = deposit(
+        api(mme_dossou), fichier_corrige=upload(pdf("corrigé")), corrige_visible_le=date
+    )
+    assert answer.status_code == 201
+    url = f"/api/epreuves/{answer.json()['id']}/"
+    assert dt.datetime.fromisoformat(answer.json()["corrige_visible_le"]).isoformat() == date
+    moved(Epreuve.objects.get(), Action.PUBLIER)
+    assert anyone.get(url).json()["corrige_disponible"] is False
+    assert api(mme_dossou).patch(url, {"corrige_visible_le": "demain"}).status_code == 400
+    api(mme_dossou).patch(url, {"corrige_visible_le": None})
+    assert anyone.get(url).json()["corrige_disponible"] is True
+
+
+@pytest.mark.parametrize("statut", list(Statut))
+@pytest.mark.parametrize("visible_in", [None, -TOMORROW, TOMORROW])
+def test_the_database_and_the_row_agree_on_who_sees_a_corrige(
+    people, mme_dossou, statut, visible_in
+):
+    rows = [
+        with_corrige(EpreuveFactory(depose_par=author, statut=statut), visible_in)
+        for author in (mme_dossou, None)
+    ]
+    rows.append(EpreuveFactory(depose_par=mme_dossou, statut=statut))
+    for who, person in people.items():
+        user = person or AnonymousUser()
+        shown = {row.pk for row in rows if row.shows_corrige_to(user)}
+        found = Epreuve.objects.with_corrige_for(user)
+        rest = Epreuve.objects.with_corrige_for(user, corrige=False)
+        assert {row.pk for row in found} == shown, who
+        assert {row.pk for row in rest} == {row.pk for row in rows} - shown, who
 
 
 # --- Downloads ---------------------------------------------------------------------------
@@ -491,6 +865,20 @@ def test_two_links_to_one_document_carry_one_etag(api, anyone, awa, koffi, resum
     other = link(api(koffi), Epreuve.objects.get())["url"]
     answer, content = fetch(anyone, other, HTTP_RANGE="bytes=10-", HTTP_IF_RANGE=etag)
     assert (answer.status_code, content) == (206, CONTENT[10:])
+
+
+def test_a_page_of_another_origin_may_resume(anyone, resumable, settings):
+    (origin,) = settings.CORS_ALLOWED_ORIGINS
+    preflight = anyone.options(
+        resumable[0],
+        HTTP_ORIGIN=origin,
+        HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET",
+        HTTP_ACCESS_CONTROL_REQUEST_HEADERS="if-range,range",
+    )
+    allowed = preflight["Access-Control-Allow-Headers"]
+    assert {"range", "if-range", "if-none-match"} <= set(allowed.split(", "))
+    answer = fetch(anyone, resumable[0], HTTP_ORIGIN=origin, HTTP_RANGE="bytes=1-")[0]
+    assert {"ETag", "Content-Range"} <= set(answer["Access-Control-Expose-Headers"].split(", "))
 
 
 def test_nginx_is_given_what_django_has_judged(anyone, resumable, settings):

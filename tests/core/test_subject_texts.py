@@ -61,7 +61,7 @@ def test_where_tasks_wait_the_request_only_writes_one(api, rachidi, settings):
     deposit(api(rachidi), fichier=upload(CAUCHY))
     epreuve = Epreuve.objects.get()
     assert etat(epreuve) == EtatTexte.EN_ATTENTE
-    task = DBTaskResult.objects.get()
+    task = DBTaskResult.objects.get(task_path__endswith=".extract_text_task")
     assert task.args_kwargs["args"][0] == epreuve.pk
     task.task.call(*task.args_kwargs["args"])
     assert etat(epreuve) == EtatTexte.FAIT

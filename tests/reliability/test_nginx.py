@@ -5,18 +5,21 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from tests.factories import PASSWORD, pdf
 from tests.reliability.servers import (
     DOMAIN,
     HOST,
+    Answer,
     Bank,
     Client,
     Gunicorn,
@@ -172,6 +175,45 @@ def test_files_leave_by_a_signed_link_only(
     assert asked.json["count"] > 20
     altered = link[:-3] + ("AA/" if link[-3:] != "AA/" else "BB/")
     assert nginx.client.get(altered).status == 403
+
+
+def test_nginx_sends_a_vignette_under_the_etag_of_the_application(
+    nginx: Nginx, bank: Bank, epreuve: int
+) -> None:
+    drawn = "from apps.core.services.vignettes import draw_vignette\nprint(draw_vignette({}))"
+    assert bank.python(drawn.format(epreuve)).strip() == "True"
+    url = urlsplit(nginx.client.get(f"/api/epreuves/{epreuve}/").json["vignette"]).path
+    answer = nginx.client.get(url, Accept="image/webp")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/webp")
+    assert answer.body[8:12] == b"WEBP"
+    assert answer.headers["ETag"] == f'"{url.split("/")[-2]}"'
+    assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert nginx.client.get(url, If_None_Match=answer.headers["ETag"]).status == 304
+
+
+def send_in_chunks(client: Client, content: bytes) -> Answer:
+    """A deposit that does not say how long it is."""
+    fields = {"titre": "Sans longueur", "matiere": "ANALYSE"}
+    fields |= {"fichier": SimpleUploadedFile("sujet.pdf", content)}
+    body = encode_multipart(BOUNDARY, fields)
+    sent = {"Host": DOMAIN, "X-Forwarded-Proto": "https", "Content-Type": MULTIPART_CONTENT}
+    sent["Authorization"] = f"Bearer {client.token}"
+    pieces = (body[start : start + 65_536] for start in range(0, len(body), 65_536))
+    with closing(client.connection()) as connection:
+        connection.request("POST", "/api/epreuves/", pieces, sent, encode_chunked=True)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+
+def test_a_deposit_without_a_length_is_taken_and_measured(nginx: Nginx, web: Gunicorn) -> None:
+    admin = nginx.client.signed_in("rachidi", PASSWORD)
+    taken = send_in_chunks(admin, pdf("sans longueur"))
+    assert (taken.status, taken.json["nb_pages"]) == (201, 1)
+    refused = send_in_chunks(admin, pdf("trop") + bytes(25 * 1024 * 1024))
+    assert (refused.status, refused.json["errors"][0]["code"]) == (413, "trop_volumineux")
+    # Past nginx, which gives a length to what has none, there is nothing to read.
+    alone = web.client.with_token(admin.token)
+    assert send_in_chunks(alone, pdf("autre")).status == 400
 
 
 def test_what_a_client_says_of_its_way_does_not_count(nginx: Nginx, bank: Bank) -> None:

@@ -10,14 +10,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.core.exceptions import Conflict
+from apps.core.exceptions import Conflict, Duplicate
 from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
 from apps.core.review import TRANSITIONS, Action, actions_from
 from apps.core.services import journal
 from apps.core.services.files import Pdf, new_files
 from apps.core.services.search_index import index_epreuves
 from apps.core.signals import catalogue_changed
-from apps.core.tasks import extract_text_task, hand_over
+from apps.core.tasks import draw_vignette_task, extract_text_task, hand_over
 
 
 def deposit_epreuve(
@@ -27,7 +27,7 @@ def deposit_epreuve(
     statut: Statut = Statut.SOUMISE,
     **fields: Any,
 ) -> Epreuve:
-    """Raises Conflict where the bank already holds the file."""
+    """Raises Duplicate where the bank already holds the file."""
     epreuve = Epreuve(depose_par=auteur, **fields)
     with new_files() as files, transaction.atomic():
         files.put(epreuve, fichiers)
@@ -35,13 +35,14 @@ def deposit_epreuve(
         _save(epreuve)
         journal.note(epreuve, f"Déposée : {statut.label}.", par=auteur, flag=ADDITION)
         _index(epreuve, new_subject=True)
+        hand_over(draw_vignette_task, epreuve.pk)
     return epreuve
 
 
 def edit_epreuve(
     epreuve: Epreuve, *, par: User, fichiers: Mapping[str, Pdf | None], **fields: Any
 ) -> Epreuve:
-    """Replace the given fields and files only; raises Conflict like a deposit."""
+    """Replace the given fields and files only; raises Duplicate like a deposit."""
     with new_files() as files, transaction.atomic():
         locked = _locked(epreuve.pk)
         for name, value in fields.items():
@@ -52,6 +53,8 @@ def edit_epreuve(
             labels = ", ".join(str(label_for_field(name, Epreuve)) for name in changed)
             journal.note(locked, f"Modifiée : {labels}.", par=par)
         _index(locked, new_subject="fichier" in fichiers)
+        if fichiers.get("fichier"):
+            hand_over(draw_vignette_task, locked.pk)
     return locked
 
 
@@ -137,10 +140,10 @@ def _save(epreuve: Epreuve, *, was_published: bool = False) -> None:
 
 
 def refuse_a_double(epreuve: Epreuve) -> None:
-    """Raises Conflict where another épreuve that is not archived holds the same file."""
+    """Raises Duplicate where another épreuve that is not archived holds the same file."""
     if not epreuve.sha256 or epreuve.statut == Statut.ARCHIVEE:
         return
     others = Epreuve.objects.exclude(pk=epreuve.pk).exclude(statut=Statut.ARCHIVEE)
     other = others.filter(sha256=epreuve.sha256).values_list("pk", flat=True).first()
     if other is not None:
-        raise Conflict(f"Ce fichier est déjà dans la banque : épreuve {other}.", "fichier_duplique")
+        raise Duplicate(other)

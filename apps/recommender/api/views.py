@@ -57,7 +57,7 @@ class PersonalizedView(APIView):
             variety=filters.pop("diversite"),
             filters=filters,
         )
-        return serializers.RecommendationsSerializer(answer).data
+        return serializers.RecommendationsSerializer(answer, context={"request": request}).data
 
 
 @extend_schema(tags=["Recommandations"])
@@ -75,7 +75,8 @@ class SimilarView(APIView):
             raise Http404
         with timed() as answer:
             similar = recommendations.similar(epreuve, top_k=asked["top_k"])
-            answer |= serializers.RecommendationsSerializer(similar).data
+            context = {"request": request}
+            answer |= serializers.RecommendationsSerializer(similar, context=context).data
         return Response(answer)
 
 

@@ -102,7 +102,7 @@ def create_demo_bank(
         enseignants=len(teachers),
         admin_created=admin_created,
         epreuves=len(papers),
-        corriges=sum(paper.corrige_disponible for paper in papers),
+        corriges=sum(bool(paper.fichier_corrige) for paper in papers),
         interactions=len(bank.events.kind),
         par_type=dict(
             zip(synthetic.KINDS, _counts(bank.events.kind, len(synthetic.KINDS)), strict=True)
@@ -167,8 +167,8 @@ def _refuse_taken_names(bank: Bank) -> None:
 
 def _delete_epreuves(epreuves: QuerySet[Epreuve]) -> None:
     """Their files go only once the deletion can no longer be undone."""
-    files = epreuves.values_list("fichier", "fichier_corrige")
-    names = [name for pair in files for name in pair if name]
+    files = epreuves.values_list("fichier", "fichier_corrige", "vignette")
+    names = [name for row in files for name in row if name]
     transaction.on_commit(lambda: _delete_files(names))
     epreuves.delete()
 

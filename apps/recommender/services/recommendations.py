@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from django.conf import settings
 from django.core.cache import cache, caches
 from django.db.models import Q
+from django.utils import timezone
 
 from apps.core.models import Epreuve, User
 from apps.core.selectors import most_popular, popularity
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 # The counters that an answer shows may be twice as old; nothing else in it ages.
 ANSWER_SECONDS = 30
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 
 SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
     "ncf",
@@ -111,14 +113,26 @@ def remembered(user: User, asked: str, make: Callable[[Serving], dict[str, Any]]
         f":{user.pk}:{user.version_historique}:{question}"
     )
     own = caches["processus"]
-    answer: dict[str, Any] | None = own.get(key)
-    if answer is None:
-        answer = cache.get(key)
-        if answer is None:
+    kept: _Kept | None = own.get(key)
+    if not _holds(kept):
+        kept = cache.get(key)
+        if not _holds(kept):
+            until = Epreuve.objects.published().next_corrige()
             answer = make(serving)
-            cache.set(key, answer | {"depuis_cache": True}, ANSWER_SECONDS)
-        own.set(key, answer | {"depuis_cache": True}, ANSWER_SECONDS)
-    return answer
+            kept = answer | {"depuis_cache": True}, until
+            cache.set(key, kept, ANSWER_SECONDS)
+            own.set(key, kept, ANSWER_SECONDS)
+            return answer
+        own.set(key, kept, ANSWER_SECONDS)
+    return kept[0]
+
+
+# An answer, and when a corrigé comes out of its embargo: it would still say that there is none.
+_Kept = tuple[dict[str, Any], dt.datetime | None]
+
+
+def _holds(kept: _Kept | None) -> TypeGuard[_Kept]:
+    return kept is not None and (kept[1] is None or timezone.now() < kept[1])
 
 
 def personalized(

@@ -1,8 +1,12 @@
+import datetime as dt
+
 import pytest
+from django.core.cache import caches
 from django.utils import timezone
 
 from apps.core.models import Epreuve
 from apps.core.review import Action
+from apps.core.services.epreuves import edit_epreuve
 from apps.core.services.import_files import ImportOptions
 from apps.core.services.imports import import_interactions
 from apps.core.services.interactions import record_interaction
@@ -46,6 +50,31 @@ def test_the_second_answer_comes_from_the_cache_and_is_the_same(trained, bank, a
     first, second = client.get(URL), client.get(URL)
     assert (first.data["depuis_cache"], second.data["depuis_cache"]) == (False, True)
     assert ids(first) == ids(second)
+
+
+@pytest.mark.parametrize("kept_by", ["processus", "default"])
+def test_a_kept_answer_does_not_outlive_an_embargo(trained, bank, api, monkeypatch, kept_by):
+    client = api(bank.students["MATH"][0])
+    pk = ids(client.get(URL))[0]
+    now = timezone.now()
+    ends = now + dt.timedelta(seconds=10)
+    edit_epreuve(
+        Epreuve.objects.get(pk=pk), par=UserFactory(), fichiers={}, corrige_visible_le=ends
+    )
+    Epreuve.objects.filter(pk=pk).update(fichier_corrige="epreuves/x.pdf")
+
+    def said(seconds):
+        monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(seconds=seconds))
+        answer = client.get(URL).data
+        (card,) = (
+            one["epreuve"] for one in answer["recommendations"] if one["epreuve"]["id"] == pk
+        )
+        return answer["depuis_cache"], card["corrige_disponible"]
+
+    assert said(0)[1] is False
+    if kept_by == "default":
+        caches["processus"].clear()
+    assert [said(9), said(11), said(12)] == [(True, False), (True, True), (True, True)]
 
 
 def test_a_view_counts_in_the_very_next_answer(trained, bank, api):
@@ -154,9 +183,9 @@ def test_another_question_costs_a_constant_number_of_queries(
     client = api(bank.students["MATH"][0])
     client.get(URL)
     for top_k in (1, 3):
-        # Those of above; what they took; the generation again; who may be shown; the épreuves
-        # themselves; what they did with the reasons.
-        with django_assert_num_queries(7):
+        # Those of above; the next embargo's end; what they took; the generation again; who may be
+        # shown; the épreuves themselves; what they did with the reasons.
+        with django_assert_num_queries(8):
             assert client.get(URL, {"top_k": top_k}).data["count"] == top_k
 
 
@@ -167,7 +196,7 @@ def test_explaining_costs_a_constant_number_of_queries(
     client.get(URL)
     for top_k in (1, 12):
         # Those of above; all that may be shown, and what would come back; the newly published.
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             assert client.get(URL, {"top_k": top_k, "expliquer": True}).status_code == 200
 
 
