@@ -63,8 +63,7 @@ def lists(task: Task, seed: int) -> tuple[Dataset, dict[float, IntArray], FloatA
         best = np.argsort(-scores, kind="stable")[:POOL]
         best = best[np.isfinite(scores[best])]
         for value in VALUES:
-            order, _ = varied(scores[best], profiles[best], value)
-            chosen[value].append(best[order[:K]])
+            chosen[value].append(best[varied(scores[best], profiles[best], value, K)])
     by_value = {value: np.stack(rows) for value, rows in chosen.items()}
     return log, by_value, np.clip(profiles @ profiles.T, 0, 1)
 

@@ -29,7 +29,7 @@ class PersonalizedQuery(QueryString):
         max_value=1,
         default=0,
         help_text="De 0, les meilleures selon le modèle, à 1, les plus différentes entre elles "
-        "parmi les cent meilleures ; vers 0,3, plus de variété ne coûte presque rien.",
+        "parmi les cent meilleures ; elle dit lesquelles, le score dit leur ordre.",
     )
     matiere = CodeField(queryset=Matiere.objects.all(), required=False, help_text="Code.")
     filiere = CodeField(queryset=Filiere.objects.all(), required=False, help_text="Code.")
@@ -94,7 +94,7 @@ class RecommendationSerializer(serializers.Serializer[Any]):
     score = serializers.FloatField(
         min_value=0,
         max_value=1,
-        help_text="Décroissant ; sans comparaison entre sources, ni entre diversités.",
+        help_text="Décroissant ; sans comparaison entre sources.",
     )
     source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]
     epreuve = EpreuveSerializer()

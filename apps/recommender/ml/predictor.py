@@ -164,9 +164,10 @@ class Predictor:
         item_ids: list[int],
         probabilities: list[float],
         variety: float,
+        k: int,
         newcomers: Newcomers = NOBODY_NEW,
-    ) -> list[tuple[int, float]]:
-        """Items, given best first with their probabilities: their order and values by `variety`.
+    ) -> list[int]:
+        """Which k of these items, given best first, to show for that `variety`; best first.
 
         Raises KeyError for an item that is neither known nor a newcomer.
         """
@@ -176,11 +177,8 @@ class Predictor:
             new = newcomers.item_ids.tolist()
             rows = rows | {item_id: self.n_items + place for place, item_id in enumerate(new)}
         of_items = profiles[[rows[item_id] for item_id in item_ids]]
-        order, values = varied(_logit(np.array(probabilities)), of_items, variety)
-        return [
-            (item_ids[place], value)
-            for place, value in zip(order.tolist(), values.tolist(), strict=True)
-        ]
+        places = varied(_logit(np.array(probabilities)), of_items, variety, k)
+        return [item_ids[place] for place in places.tolist()]
 
     def warm_up(self) -> None:
         """Pay torch's first-call costs now rather than in the first request."""

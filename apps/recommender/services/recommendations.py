@@ -158,13 +158,13 @@ def personalized(
         if len(best) < personal.pool(top_k) and (filters or len(ranking) == CANDIDATES):
             # Filters or a long history ate the candidates: rank the whole catalogue again.
             best, cached = chosen.allowed_of(personal.ranking(personal.past)), False
-        chosen.take(personal.varied(best))
+        chosen.take(personal.varied(best, top_k))
         chosen.explained_by(personal)
     chosen.fall_back(user)
     answer = chosen.answer(serving.version, cached=cached)
     if predictor:
         return _with_gestures(
-            answer, user, _Without(personal, allowed, open_to) if explain else None
+            answer, user, _Without(personal, top_k, allowed, open_to) if explain else None
         )
     return answer
 
@@ -207,14 +207,14 @@ class _Personal:
         """How many of the best an answer is chosen from."""
         return max(top_k, POOL) if self.variety else top_k
 
-    def varied(self, ranking: Ranking) -> Ranking:
-        """The POOL best in an order where neighbours differ; the others follow."""
+    def varied(self, ranking: Ranking, top_k: int) -> Ranking:
+        """First those of the POOL best that differ, as many as are shown, then the others."""
         if not self.variety or not ranking:
             return ranking
-        best = {one.pk: one for one in ranking[:POOL]}
-        scores = [one.score for one in best.values()]
-        order = self.predictor.varied(list(best), scores, self.variety, self.newcomers)
-        return [best[pk]._replace(score=value) for pk, value in order] + ranking[POOL:]
+        best = [one.pk for one in ranking[:POOL]]
+        scores = [one.score for one in ranking[:POOL]]
+        shown = set(self.predictor.varied(best, scores, self.variety, top_k, self.newcomers))
+        return sorted(ranking, key=lambda one: one.pk not in shown)  # stable
 
     def with_reasons(self, candidates: Ranking) -> Ranking:
         """Each with what adds most to its score: at most REASONS épreuves of the history."""
@@ -262,10 +262,10 @@ class _Without:
     """Where an épreuve would stand had the student never touched another one."""
 
     def __init__(
-        self, personal: _Personal, allowed: EpreuveQuerySet, open_to: EpreuveQuerySet
+        self, personal: _Personal, top_k: int, allowed: EpreuveQuerySet, open_to: EpreuveQuerySet
     ) -> None:
         """open_to: those allowed, and those left out of them only for having been seen."""
-        self.personal = personal
+        self.personal, self.top_k = personal, top_k
         self.allowed = set(allowed.values_list("pk", flat=True))
         past = personal.past.item_ids.tolist()
         self.back = set(open_to.filter(pk__in=past).values_list("pk", flat=True))
@@ -276,7 +276,8 @@ class _Without:
             ranking = self.personal.ranking(self.personal.past.without(reason))
             # Never touched, it would be there to recommend, too.
             open_to = self.allowed | ({reason} & self.back)
-            shown = self.personal.varied([one for one in ranking if one.pk in open_to])
+            left = [one for one in ranking if one.pk in open_to]
+            shown = self.personal.varied(left, self.top_k)
             self.kept[reason] = {one.pk: rank for rank, one in enumerate(shown, start=1)}
         return self.kept[reason].get(epreuve)
 
