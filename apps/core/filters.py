@@ -25,7 +25,8 @@ class QueryString(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         errors = dict.fromkeys(self.context["repeated"], "Ce paramètre est répété.")
-        allowed = f"Paramètre inconnu. Paramètres admis : {', '.join(self.fields)}."
+        known = ", ".join(self.fields) or "aucun"
+        allowed = f"Paramètre inconnu. Paramètres admis : {known}."
         errors |= {name: allowed for name in data if name not in self.fields}
         if errors:
             raise serializers.ValidationError(errors, code="parametre")

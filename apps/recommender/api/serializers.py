@@ -48,6 +48,10 @@ class SimilarQuery(QueryString):
     )
 
 
+class NoQuery(QueryString):
+    """There is nothing to ask."""
+
+
 class StatisticsQuery(QueryString):
     jours = serializers.IntegerField(
         min_value=1, max_value=3650, default=30, help_text="Période comptée, en jours."

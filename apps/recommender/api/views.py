@@ -87,6 +87,7 @@ class StatusView(APIView):
     @extend_schema(responses=serializers.StatusSerializer)
     def get(self, request: Request) -> Response:
         """Le modèle en service et l'état du cache."""
+        serializers.NoQuery.read(request)
         return Response(serializers.StatusSerializer(reports.status()).data)
 
 

@@ -150,14 +150,17 @@ class Predictor:
         """It can tell what each thing of a past adds."""
         return isinstance(self._model, Hybrid)
 
-    def similar_items(self, item_id: int) -> tuple[IntArray, FloatArray]:
-        """All other item_ids [n_items - 1] in row order and their likeness, in [0, 1].
+    def similar_items(
+        self, item_id: int, newcomers: Newcomers = NOBODY_NEW
+    ) -> tuple[IntArray, FloatArray]:
+        """All other item_ids [n_items - 1 + M], in row order, and their likeness, in [0, 1].
 
         Raises KeyError for an item without a row.
         """
         idx = self._item_idx[item_id]
-        likeness = np.clip(self._profiles @ self._profiles[idx], 0, 1)
-        return np.delete(self._item_ids, idx), np.delete(likeness, idx)
+        likeness = np.clip(self._profiles_with(newcomers) @ self._profiles[idx], 0, 1)
+        everything = np.concatenate([self._item_ids, newcomers.item_ids])
+        return np.delete(everything, idx), np.delete(likeness, idx)
 
     def varied(
         self,
@@ -171,14 +174,18 @@ class Predictor:
 
         Raises KeyError for an item that is neither known nor a newcomer.
         """
-        profiles, rows = self._profiles, self._item_idx
-        if self._placement is not None and len(newcomers.item_ids):
-            profiles = np.vstack([profiles, self._placement.profiles(profiles, newcomers.likeness)])
-            new = newcomers.item_ids.tolist()
-            rows = rows | {item_id: self.n_items + place for place, item_id in enumerate(new)}
-        of_items = profiles[[rows[item_id] for item_id in item_ids]]
+        new = newcomers.item_ids.tolist()
+        rows = self._item_idx | {item: self.n_items + place for place, item in enumerate(new)}
+        of_items = self._profiles_with(newcomers)[[rows[item_id] for item_id in item_ids]]
         places = varied(_logit(np.array(probabilities)), of_items, variety, k)
         return [item_ids[place] for place in places.tolist()]
+
+    def _profiles_with(self, newcomers: Newcomers) -> FloatArray:
+        """[n_items + M, …]: those of the model, then those placed among them."""
+        if self._placement is None or not len(newcomers.item_ids):
+            return self._profiles
+        new = self._placement.profiles(self._profiles, newcomers.likeness)
+        return np.vstack([self._profiles, new])
 
     def warm_up(self) -> None:
         """Pay torch's first-call costs now rather than in the first request."""

@@ -248,12 +248,12 @@ def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
         ranking, cached = _candidates(
             f"similar:{epreuve.pk}",
             predictor,
-            lambda: _alike(NCF, *predictor.similar_items(epreuve.pk)),
+            lambda: _neighbours(predictor, epreuve.pk),
         )
         chosen.add(ranking)
     if chosen.wanting:
         index = model_store.content_index(knowing=epreuve.pk)
-        chosen.add(_alike(CONTENU, *index.similar(epreuve.pk)))
+        chosen.add(_alike(*index.similar(epreuve.pk), lambda pk: CONTENU))
         cached = False
     return chosen.answer(serving.version, cached=cached)
 
@@ -409,10 +409,18 @@ def _candidates(
     return ranking, False
 
 
-def _alike(source: str, ids: Iterable[int], scores: Iterable[float]) -> Ranking:
+def _neighbours(predictor: Predictor, pk: int) -> Ranking:
+    """Of an épreuve that the model knows; those it never met are placed by what they say."""
+    newcomers = model_store.newcomers(predictor)
+    new = set(newcomers.item_ids.tolist())
+    ids, likeness = predictor.similar_items(pk, newcomers)
+    return _alike(ids, likeness, lambda other: CONTENU if other in new else NCF)
+
+
+def _alike(ids: Iterable[int], scores: Iterable[float], source: Callable[[int], str]) -> Ranking:
     """Without those that have nothing in common: they would only fill the page."""
-    pairs = zip(ids, scores, strict=True)
-    return _ranked(Candidate(int(pk), float(score), source) for pk, score in pairs if score > 0)
+    pairs = ((int(pk), float(score)) for pk, score in zip(ids, scores, strict=True) if score > 0)
+    return _ranked(Candidate(pk, score, source(pk)) for pk, score in pairs)
 
 
 def _ranked(candidates: Iterable[Candidate]) -> Ranking:

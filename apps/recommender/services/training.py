@@ -150,13 +150,16 @@ def _ending(run: TrainingLog) -> Iterator[None]:
 def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     import numpy as np
     import torch
+    from threadpoolctl import threadpool_limits
 
     from apps.recommender.ml import artifact, data_loader
     from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
     from apps.recommender.ml.recency import forgetting
     from apps.recommender.ml.registry import evaluate_baselines, of_architecture
 
+    # torch's and BLAS's: in another number they add up in another order, to other weights.
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
+    threadpool_limits(settings.ENTRAINEMENT_FILS)
     interactions, metadata = selectors.training_pairs(), selectors.metadata()
     dataset = forgetting(data_loader.split_by_date(interactions, metadata))
     _describe(run, dataset, interactions.fingerprint())

@@ -1,7 +1,8 @@
 import pytest
 
 from apps.core.models import Statut
-from tests.factories import EpreuveFactory, MatiereFactory
+from apps.core.review import Action
+from tests.factories import EpreuveFactory, MatiereFactory, moved
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +81,18 @@ def test_what_has_nothing_in_common_is_not_similar(api, awa):
         type_epreuve="td",
     )
     assert ids(api(awa).get(URL, {"epreuve_id": asked.pk})) == []
+
+
+def test_one_that_the_model_never_met_is_found_beside_those_it_knows(trained, bank, api, awa):
+    known = bank.epreuves["MATH"][0]
+    double = EpreuveFactory(
+        titre=known.titre + " bis",
+        statut=Statut.SOUMISE,
+        filiere=known.filiere,
+        matiere=known.matiere,
+    )
+    moved(double, Action.PUBLIER)
+    items = api(awa).get(URL, {"epreuve_id": known.pk, "top_k": 10}).data["recommendations"]
+    sources = {item["epreuve"]["id"]: item["source"] for item in items}
+    assert sources[double.pk] == "contenu"
+    assert "ncf" in sources.values()

@@ -163,3 +163,7 @@ def test_the_number_of_queries_does_not_grow(api, awa, django_assert_max_num_que
 @pytest.mark.parametrize("url", [STATUS, STATS])
 def test_both_need_a_token(anyone, db, url):
     assert anyone.get(url).status_code == 401
+
+
+def test_the_status_takes_no_parameter(api, awa):
+    assert api(awa).get(STATUS, {"jours": 3}).status_code == 400

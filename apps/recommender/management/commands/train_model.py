@@ -24,9 +24,9 @@ FAILED, REFUSED, BUSY, CANCELLED = 3, 4, 75, 130
 
 HELP = {
     "epochs": "nombre d'epochs au plus ; l'arrêt précoce en fait souvent moins",
-    "batch_size": "lignes (étudiant, épreuve, 0 ou 1) par lot, négatifs compris",
-    "embedding_dim": "dimension des embeddings de chaque branche",
-    "learning_rate": "taux d'apprentissage de départ",
+    "batch_size": "paires par lot (hybrid), ou lignes, négatifs compris (gmf, mlp, neumf)",
+    "embedding_dim": "dimension des facteurs (hybrid), ou des embeddings de chaque branche",
+    "learning_rate": "taux d'apprentissage ; gmf, mlp et neumf le réduisent sur un plateau",
     "device": "cpu ou cuda",
     "negative_samples": "échantillons négatifs par positif",
     "architecture": "gmf, mlp, neumf ou hybrid",
