@@ -14,7 +14,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
+from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet, UseQuerySet
 from apps.core.search import WordsField
 from apps.core.text import WORD_MAX, is_visible, normalise
 
@@ -293,7 +293,7 @@ class Epreuve(models.Model):
     nb_vues = models.PositiveIntegerField("vues", default=0, editable=False)
     nb_telechargements = models.PositiveIntegerField("téléchargements", default=0, editable=False)
     nb_evaluations = models.PositiveIntegerField("évaluations", default=0, editable=False)
-    # Sums, not means: `F() + delta` keeps them exact under concurrency, a mean would drift.
+    # Sums, not means, which every shrunken mean and the bank's are made of.
     somme_difficulte = models.PositiveIntegerField(default=0, editable=False)
     somme_pertinence = models.PositiveIntegerField(default=0, editable=False)
 
@@ -481,6 +481,8 @@ class Interaction(models.Model):
     date = models.DateTimeField("date", default=timezone.now)
     fenetre = models.BigIntegerField("fenêtre", editable=False)
 
+    objects = UseQuerySet["Interaction"].as_manager()
+
     class Meta:
         ordering = ["-date", "-id"]
         constraints = [
@@ -519,6 +521,8 @@ class Evaluation(models.Model):
     note_pertinence = models.PositiveSmallIntegerField("pertinence", validators=_NOTE)
     date_creation = models.DateTimeField("créée le", default=timezone.now, editable=False)
     date_modification = models.DateTimeField("modifiée le", auto_now=True)
+
+    objects = UseQuerySet["Evaluation"].as_manager()
 
     class Meta:
         verbose_name = "évaluation"

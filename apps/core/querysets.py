@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
@@ -23,7 +23,7 @@ from django.utils import timezone
 from apps.core.search import read_search
 
 if TYPE_CHECKING:
-    from apps.core.models import Commentaire, Epreuve, User  # noqa: F401
+    from apps.core.models import Commentaire, Epreuve, Evaluation, Interaction, User  # noqa: F401
 
 
 def _corrige_shown_to(user: User | AnonymousUser) -> Q:
@@ -110,6 +110,15 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
     def with_names(self) -> EpreuveQuerySet:
         """What every serializer of an épreuve shows, in the same query."""
         return self.select_related("matiere", "filiere", "enseignant", "depose_par")
+
+
+Row = TypeVar("Row", "Interaction", "Evaluation")
+
+
+class UseQuerySet(models.QuerySet[Row]):
+    def counted(self) -> UseQuerySet[Row]:
+        """What makes the statistics: not what moderators did, nor authors with what is theirs."""
+        return self.filter(user__is_staff=False).exclude(epreuve__depose_par=F("user"))
 
 
 class CommentaireQuerySet(models.QuerySet["Commentaire"]):

@@ -69,7 +69,7 @@ def _weighted_pairs(now: dt.datetime) -> "QuerySet[Interaction, Any]":
     """One row (epreuve_id, recent, total) per pair (user, épreuve) that is a positive."""
     since = now - dt.timedelta(days=feedback.POPULARITY_DAYS)
     return (
-        positive_pairs(Interaction.objects.filter(date__lte=now))
+        positive_pairs(Interaction.objects.counted().filter(date__lte=now))
         .annotate(recent=Coalesce(Max(_weight(), filter=Q(date__gt=since)), 0))
         .values("epreuve_id", "recent", "total")
     )
@@ -140,7 +140,8 @@ def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:
     """How many evaluations gave each note from 1 to 5, in one query."""
     difficulte = dict.fromkeys(range(1, 6), 0)
     pertinence = dict.fromkeys(range(1, 6), 0)
-    pairs = epreuve.evaluations.order_by().values_list("note_difficulte", "note_pertinence")
+    notes = Evaluation.objects.counted().filter(epreuve=epreuve).order_by()
+    pairs = notes.values_list("note_difficulte", "note_pertinence")
     for note_difficulte, note_pertinence, number in pairs.annotate(number=Count("id")):
         difficulte[note_difficulte] += number
         pertinence[note_pertinence] += number

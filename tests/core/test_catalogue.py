@@ -59,8 +59,8 @@ def test_a_card_says_what_the_request_asked_for(anyone, mme_dossou):
         "nb_pages": 1,
         "nb_vues": 0,
         "nb_telechargements": 0,
-        "note_difficulte_moyenne": 2.0,
-        "note_pertinence_moyenne": 5.0,
+        "note_difficulte_moyenne": 2.5,
+        "note_pertinence_moyenne": 4.5,
         "statut": "publiee",
         "date_publication": epreuve.date_publication.astimezone(dt.UTC)
         .isoformat()

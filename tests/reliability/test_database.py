@@ -165,7 +165,8 @@ def write_through_crashes(bank: Bank, web: Gunicorn, postgres: Postgres, goal: i
     """Until that many writes were acknowledged, a crash after each third of them."""
     bank.python(
         "from apps.core.services.counters import recount;"
-        "from apps.core.models import Epreuve; recount(Epreuve.objects.all())"
+        "from apps.core.models import Epreuve;"
+        "recount(Epreuve.objects.values_list('pk', flat=True))"
     )
     epreuves = traffic.epreuve_ids(bank)
     writers = [Writer(client, epreuves) for client in traffic.newcomers(bank, web.client, 8)]

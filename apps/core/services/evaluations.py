@@ -1,8 +1,8 @@
 from django.db import transaction
-from django.db.models import F
 from django.shortcuts import get_object_or_404
 
 from apps.core.models import Epreuve, Evaluation, TypeInteraction, User
+from apps.core.services.counters import count_evaluations
 from apps.core.services.interactions import history_changed, record_interaction
 
 
@@ -12,13 +12,12 @@ def rate_epreuve(
 ) -> tuple[Evaluation, bool]:
     """Create or replace the one evaluation of this person; say whether it is new."""
     _lock(epreuve.pk)
-    before = Evaluation.objects.filter(user=user, epreuve=epreuve).first()
     evaluation, created = Evaluation.objects.update_or_create(
         user=user,
         epreuve=epreuve,
         defaults={"note_difficulte": note_difficulte, "note_pertinence": note_pertinence},
     )
-    _move_counters(epreuve.pk, before, evaluation)
+    count_evaluations(epreuve.pk)
     record_interaction(user=user, epreuve=epreuve, type_interaction=TypeInteraction.EVALUATION)
     # Within the same half hour no new interaction is recorded, but the pair's worth may change.
     history_changed(user)
@@ -36,27 +35,12 @@ def change_notes(evaluation: Evaluation, **notes: int) -> Evaluation:
 
 @transaction.atomic
 def withdraw_evaluation(evaluation: Evaluation) -> None:
-    """Twice at once moves the counters once."""
     _lock(evaluation.epreuve_id)
-    before = Evaluation.objects.filter(pk=evaluation.pk).first()
     Evaluation.objects.filter(pk=evaluation.pk).delete()
-    _move_counters(evaluation.epreuve_id, before, None)
+    count_evaluations(evaluation.epreuve_id)
     history_changed(evaluation.user)
 
 
 def _lock(epreuve_id: int) -> None:
-    """The evaluations of an épreuve are written one after the other: no race on the pair."""
+    """The evaluations of an épreuve are written, and counted, one after the other."""
     Epreuve.objects.select_for_update(no_key=True).values_list("pk").get(pk=epreuve_id)
-
-
-def _move_counters(epreuve_id: int, before: Evaluation | None, after: Evaluation | None) -> None:
-    names = ("nb_evaluations", "somme_difficulte", "somme_pertinence")
-    moves = zip(names, _totals(before), _totals(after), strict=True)
-    changes = {name: F(name) + (come - gone) for name, gone, come in moves}
-    Epreuve.objects.filter(pk=epreuve_id).update(**changes)
-
-
-def _totals(evaluation: Evaluation | None) -> tuple[int, int, int]:
-    if evaluation is None:
-        return 0, 0, 0
-    return 1, evaluation.note_difficulte, evaluation.note_pertinence

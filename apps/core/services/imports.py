@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,7 +12,6 @@ from typing import TypeVar
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -32,6 +30,7 @@ from apps.core.models import (
     TypeInteraction,
     User,
 )
+from apps.core.services.counters import recount
 from apps.core.services.import_files import (
     CatalogueEntry,
     Event,
@@ -40,7 +39,6 @@ from apps.core.services.import_files import (
     read_catalogue,
     read_events,
 )
-from apps.core.services.interactions import COUNTERS
 from apps.core.services.search_index import index_epreuves
 from apps.core.signals import catalogue_changed
 
@@ -98,8 +96,8 @@ def _write(
         batch = kept[start : start + BATCH]
         Interaction.objects.bulk_create([_interaction(one, users, epreuves) for one in batch])
         on_progress(start + len(batch), len(kept))
-    _move_counters(kept, epreuves)
     _evaluate(accepted, users, epreuves, report)
+    recount(epreuves.values())
     if kept or report.epreuves_created:
         catalogue_changed.send(sender=Epreuve)
 
@@ -273,16 +271,6 @@ def _keep_favoris(events: list[Event], users: dict[str, int], epreuves: dict[str
     Favori.objects.bulk_create(rows, BATCH, ignore_conflicts=True)
 
 
-def _move_counters(events: list[Event], epreuves: dict[str, int]) -> None:
-    moves = Counter(
-        (epreuves[event.epreuve], COUNTERS[event.type_interaction])
-        for event in events
-        if event.type_interaction in COUNTERS
-    )
-    for (epreuve, counter), number in moves.items():
-        Epreuve.objects.filter(pk=epreuve).update(**{counter: F(counter) + number})
-
-
 def _evaluate(
     events: list[Event], users: dict[str, int], epreuves: dict[str, int], report: ImportReport
 ) -> None:
@@ -297,15 +285,7 @@ def _evaluate(
         if old and old.date_modification >= date:
             continue
         evaluation = old or Evaluation(user_id=user, epreuve_id=epreuve, date_creation=date)
-        moves = {
-            "nb_evaluations": 0 if old else 1,
-            "somme_difficulte": difficulte - (old.note_difficulte if old else 0),
-            "somme_pertinence": pertinence - (old.note_pertinence if old else 0),
-        }
         evaluation.note_difficulte, evaluation.note_pertinence = difficulte, pertinence
         evaluation.save()
         Evaluation.objects.filter(pk=evaluation.pk).update(date_modification=date)
-        Epreuve.objects.filter(pk=epreuve).update(
-            **{name: F(name) + move for name, move in moves.items()}
-        )
         report.evaluations += 1

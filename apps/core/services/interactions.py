@@ -21,10 +21,10 @@ def record_interaction(
     contexte: str = Contexte.DIRECT,
     now: dt.datetime | None = None,
 ) -> bool:
-    """Say whether this is the first of its half hour, which alone moves the counter."""
+    """Say whether this is the first of its half hour, which alone may move the counter."""
     date = now or timezone.now()
     # get_or_create tells whose insert won, under any concurrency; ignore_conflicts does not.
-    _, created = Interaction.objects.get_or_create(
+    interaction, created = Interaction.objects.get_or_create(
         user=user,
         epreuve=epreuve,
         type_interaction=type_interaction,
@@ -33,7 +33,8 @@ def record_interaction(
     )
     if created:
         if counter := COUNTERS.get(type_interaction):
-            Epreuve.objects.filter(pk=epreuve.pk).update(**{counter: F(counter) + 1})
+            counted = Interaction.objects.counted().filter(pk=interaction.pk).values("epreuve")
+            Epreuve.objects.filter(pk__in=counted).update(**{counter: F(counter) + 1})
         history_changed(user)
     return created
 

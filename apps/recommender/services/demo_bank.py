@@ -132,7 +132,7 @@ def _make_room(bank: Bank, *, reset: bool, beside_real: bool) -> None:
         ).values_list("pk", flat=True)
     )
     demo_people.delete()
-    recount(Epreuve.objects.filter(pk__in=touched))
+    recount(touched)
     _refuse_taken_names(bank)
 
 
