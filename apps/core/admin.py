@@ -321,6 +321,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         "nb_evaluations",
         "note_difficulte_moyenne",
         "note_pertinence_moyenne",
+        "difficulte_calibree",
     )
     fieldsets = (
         (None, {"fields": ("titre", "description", "statut", "motif_rejet")}),
@@ -353,7 +354,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
                 "fields": (
                     ("depose_par", "date_creation", "date_publication"),
                     ("nb_vues", "nb_telechargements", "nb_evaluations"),
-                    ("note_difficulte_moyenne", "note_pertinence_moyenne"),
+                    ("note_difficulte_moyenne", "note_pertinence_moyenne", "difficulte_calibree"),
                     ("nb_pages", "taille_octets"),
                     "sha256",
                 )

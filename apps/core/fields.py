@@ -19,6 +19,20 @@ class Choice(serializers.ChoiceField):
         super().fail(key, allowed=", ".join(map(str, self.choices)), **kwargs)
 
 
+class NoteField(serializers.FloatField):
+    """A mean of notes from 1 to 5, with the two decimals that mean something."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, allow_null=True, min_value=1, max_value=5, **kwargs)
+
+    def get_attribute(self, instance: Any) -> Any:
+        # The library would show as null what a query forgot to read `with_names`.
+        return getattr(instance, str(self.source))
+
+    def to_representation(self, value: float) -> float:  # type: ignore[override]
+        return round(value, 2)
+
+
 class CodeField(serializers.SlugRelatedField[Any]):
     default_error_messages = {
         "does_not_exist": "Code inconnu. Codes admis : {allowed}.",

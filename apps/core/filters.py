@@ -97,7 +97,15 @@ def narrowed(
 
 
 class EpreuveListQuery(EpreuveFilters, PageQuery):
-    ORDERINGS = ("date_publication", "annee", "titre", "nb_vues", "nb_telechargements")
+    ORDERINGS = (
+        "date_publication",
+        "annee",
+        "titre",
+        "nb_vues",
+        "nb_telechargements",
+        "note_difficulte",
+        "note_pertinence",
+    )
 
     ordering = Choice(
         ["pertinence", *(sign + name for name in ORDERINGS for sign in ("", "-"))],

@@ -293,9 +293,13 @@ class Epreuve(models.Model):
     nb_vues = models.PositiveIntegerField("vues", default=0, editable=False)
     nb_telechargements = models.PositiveIntegerField("téléchargements", default=0, editable=False)
     nb_evaluations = models.PositiveIntegerField("évaluations", default=0, editable=False)
-    # Sums, not means, which every shrunken mean and the bank's are made of.
+    # Sums, not means: the shrunken means, and the mean of the bank, are made of them.
     somme_difficulte = models.PositiveIntegerField(default=0, editable=False)
     somme_pertinence = models.PositiveIntegerField(default=0, editable=False)
+    # Written by `calibrate_difficulty`, which looks at all the notes of the bank at once.
+    difficulte_calibree = models.FloatField(
+        "difficulté calibrée", null=True, blank=True, editable=False
+    )
 
     texte_recherche = models.TextField(editable=False, default="")
 
@@ -325,6 +329,10 @@ class Epreuve(models.Model):
                 name="epreuve_rejet_motive",
                 violation_error_message="Une épreuve rejetée, et elle seule, porte un motif.",
             ),
+            models.CheckConstraint(
+                condition=Q(difficulte_calibree=None) | Q(difficulte_calibree__range=(1, 5)),
+                name="epreuve_difficulte_calibree_1_a_5",
+            ),
         ]
         indexes = [
             # Read in both directions; where values may be missing, see also the migrations.
@@ -349,6 +357,12 @@ class Epreuve(models.Model):
                     "depose_par",
                 ],
                 name="epreuve_facettes",
+            ),
+            # The mean of the bank, which every shrunken mean needs, without reading the rows.
+            models.Index(
+                fields=["nb_evaluations", "somme_difficulte", "somme_pertinence"],
+                condition=Q(nb_evaluations__gt=0),
+                name="epreuve_evaluees",
             ),
         ]
 

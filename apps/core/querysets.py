@@ -9,13 +9,18 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import (
     BooleanField,
+    Case,
     Count,
     ExpressionWrapper,
     F,
+    FloatField,
     IntegerField,
     Min,
     Q,
+    Subquery,
+    Sum,
     Value,
+    When,
 )
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
@@ -24,6 +29,10 @@ from apps.core.search import read_search
 
 if TYPE_CHECKING:
     from apps.core.models import Commentaire, Epreuve, Evaluation, Interaction, User  # noqa: F401
+
+# How many notes an épreuve needs for its own mean to weigh as much as the bank's.
+PRIOR_WEIGHT = 5
+_NOTES = {"note_difficulte": "somme_difficulte", "note_pertinence": "somme_pertinence"}
 
 
 def _corrige_shown_to(user: User | AnonymousUser) -> Q:
@@ -93,11 +102,12 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
             newest = F("date_publication").desc(nulls_last=True)
             return self.order_by(F("pertinence"), newest, "-id")
         name = ordering.removeprefix("-")
+        queryset = self.with_notes() if name in _NOTES else self
         # Said only where it says something: PostgreSQL would leave the index of the column aside.
-        nulls_last = self.model._meta.get_field(name).null or None
+        nulls_last = name in _NOTES or self.model._meta.get_field(name).null or None
         if ordering.startswith("-"):
-            return self.order_by(F(name).desc(nulls_last=nulls_last), "-id")
-        return self.order_by(F(name).asc(nulls_last=nulls_last), "id")
+            return queryset.order_by(F(name).desc(nulls_last=nulls_last), "-id")
+        return queryset.order_by(F(name).asc(nulls_last=nulls_last), "id")
 
     def recent(self) -> EpreuveQuerySet:
         return self.published().sorted_by("-date_publication")
@@ -109,7 +119,26 @@ class EpreuveQuerySet(models.QuerySet["Epreuve"]):
 
     def with_names(self) -> EpreuveQuerySet:
         """What every serializer of an épreuve shows, in the same query."""
-        return self.select_related("matiere", "filiere", "enseignant", "depose_par")
+        return self.select_related("matiere", "filiere", "enseignant", "depose_par").with_notes()
+
+    def with_notes(self) -> EpreuveQuerySet:
+        """With the shrunken means `note_difficulte` and `note_pertinence`; nothing without notes.
+
+        (sum of the notes + PRIOR_WEIGHT x mean of the bank) / (number of notes + PRIOR_WEIGHT):
+        a single 5 does not go before twenty 4s and 5s.
+        """
+        means = {note: self._shrunken_mean(total) for note, total in _NOTES.items()}
+        return self.annotate(**means)
+
+    def _shrunken_mean(self, total: str) -> Case:
+        rated = self.model._default_manager.filter(nb_evaluations__gt=0).order_by()
+        mean = Cast(Sum(total), FloatField()) / Sum("nb_evaluations")
+        # One group of all rows: it depends on no row of the list, and is computed once for it.
+        of_bank = rated.annotate(all=Value(1)).values("all").annotate(mean=mean).values("mean")
+        shrunken = (F(total) + PRIOR_WEIGHT * Subquery(of_bank)) / (
+            F("nb_evaluations") + float(PRIOR_WEIGHT)
+        )
+        return Case(When(nb_evaluations__gt=0, then=shrunken), output_field=FloatField())
 
 
 Row = TypeVar("Row", "Interaction", "Evaluation")

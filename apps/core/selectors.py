@@ -14,6 +14,7 @@ from django.db.models import (
     IntegerField,
     Max,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Subquery,
@@ -133,7 +134,7 @@ def has_seen(user: User, epreuve: Epreuve) -> bool:
 def history_of(user: User) -> "QuerySet[Interaction]":
     """What this person did with épreuves that are published, the last first."""
     theirs = Interaction.objects.filter(user=user, epreuve__statut=Statut.PUBLIEE)
-    return theirs.select_related("epreuve__matiere", "epreuve__filiere", "epreuve__enseignant")
+    return theirs.prefetch_related(Prefetch("epreuve", Epreuve.objects.with_names()))
 
 
 def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:

@@ -24,6 +24,7 @@ from apps.core.fields import (
     DocumentField,
     IdField,
     MineField,
+    NoteField,
     PasswordField,
     PublishedField,
 )
@@ -219,6 +220,12 @@ class EnseignantSerializer(serializers.Serializer[Any]):
     nom = serializers.CharField()
 
 
+SHRUNKEN = (
+    "Moyenne ramenée vers celle de la banque quand les évaluations sont peu nombreuses : celle à "
+    "comparer d'une épreuve à l'autre. Nulle sans évaluation."
+)
+
+
 class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
     """An épreuve in a list: what a card shows."""
 
@@ -228,8 +235,10 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
     corrige_disponible = serializers.SerializerMethodField(
         help_text="Vrai si vous pouvez le télécharger maintenant."
     )
-    note_difficulte_moyenne = serializers.FloatField(allow_null=True)
-    note_pertinence_moyenne = serializers.FloatField(allow_null=True)
+    note_difficulte = NoteField(help_text=SHRUNKEN)
+    note_pertinence = NoteField(help_text=SHRUNKEN)
+    note_difficulte_moyenne = NoteField(help_text="Moyenne simple ; nulle sans évaluation.")
+    note_pertinence_moyenne = NoteField(help_text="Moyenne simple ; nulle sans évaluation.")
 
     class Meta:
         model = Epreuve
@@ -250,6 +259,9 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
             "nb_pages",
             "nb_vues",
             "nb_telechargements",
+            "nb_evaluations",
+            "note_difficulte",
+            "note_pertinence",
             "note_difficulte_moyenne",
             "note_pertinence_moyenne",
             "statut",
@@ -292,6 +304,10 @@ class EpreuveDetailSerializer(EpreuveSerializer):
     repartition_notes = serializers.SerializerMethodField(
         help_text="Nombre d'évaluations par note, de 1 à 5."
     )
+    difficulte_calibree = NoteField(
+        help_text="Difficulté sur 5 pour un étudiant ordinaire : la sévérité de chacun est "
+        "estimée, puis retirée. Calculée chaque nuit ; nulle jusque-là."
+    )
     vignette = VignetteField(
         required=False,
         help_text="Adresse de la première page en petit (WebP) ; absente tant qu'elle n'est pas "
@@ -309,8 +325,8 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             "motif_rejet",
             "corrige_visible_le",
             "vignette",
-            "nb_evaluations",
             "repartition_notes",
+            "difficulte_calibree",
             "favori",
             "deja_vue",
             "mon_evaluation",
