@@ -36,4 +36,5 @@ class Command(BaseCommand):
             self.stdout.write(f"épreuve {epreuve} : {counter} vaut {stored}, compté {counted}")
         if found and options["dry_run"]:
             raise CommandError(f"{len(found)} compteurs diffèrent : relancez sans --dry-run.")
-        self.stdout.write(f"{len(ids)} épreuves, {len(found)} compteurs corrigés.")
+        if options["verbosity"]:
+            self.stdout.write(f"{len(ids)} épreuves, {len(found)} compteurs corrigés.")
