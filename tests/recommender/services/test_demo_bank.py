@@ -191,7 +191,7 @@ def test_the_catalogue_is_announced_changed():
 
 
 def test_rows_are_written_in_bulk(django_assert_max_num_queries):
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(42):
         make(interactions=1200)
 
 
