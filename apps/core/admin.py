@@ -130,7 +130,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     ordering = ("username",)
     autocomplete_fields = ("filiere",)
     filter_horizontal = ()
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("last_login", "date_joined", "dans_les_journaux")
     actions_detail = ("password_link",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -138,13 +138,24 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
         ("Études", {"fields": ("role", ("filiere", "niveau"), "personnalisation")}),
         (
             "Compte",
-            {"fields": ("is_active", "mot_de_passe_temporaire", ("date_joined", "last_login"))},
+            {
+                "fields": (
+                    ("is_active", "mot_de_passe_temporaire"),
+                    ("date_joined", "last_login"),
+                    "dans_les_journaux",
+                )
+            },
         ),
     )
     add_fieldsets = (
         (None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),
         ("Compte", {"fields": ("mot_de_passe_temporaire",)}),
     )
+
+    @admin.display(description="dans les journaux")
+    def dans_les_journaux(self, user: User) -> str:
+        """What the lines of the log about this account carry."""
+        return user.empreinte
 
     @admin.display(description="nom", ordering="last_name")
     def nom_complet(self, user: User) -> str:

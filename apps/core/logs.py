@@ -24,6 +24,9 @@ _SECRETS = [
     for hints, pattern, replacement in (
         # A link that opens a file, or a new password.
         (["/fichiers/"], r"(?<=/fichiers/)[^/\s\"']+", HIDDEN),
+        # Whose link or account it is: a number, plain or encoded.
+        (["/mot-de-passe/"], r"(?<=/mot-de-passe/)[^/\s\"']+(?=/[^/\s])", HIDDEN),
+        (["/core/user/"], r"(?<=/core/user/)[0-9]+", HIDDEN),
         (["-"], r"\b[0-9a-z]{4,13}-[0-9a-f]{32}\b", HIDDEN),
         (["eyj"], r"\beyJ[\w.-]+", HIDDEN),
         (["bearer", "basic"], r"\b(bearer|basic)\s+[^\s\"',]+", rf"\1 {HIDDEN}"),

@@ -62,7 +62,7 @@ def log_access(request: HttpRequest, response: HttpResponse, seconds: float) -> 
         "chemin": quote(request.path_info),
         "statut": response.status_code,
         "duree_ms": round(seconds * 1000, 1),
-        "utilisateur": _user_id(request),
+        "utilisateur": _empreinte(request),
     }
     line = "{methode} {chemin} {statut} {duree_ms} ms, utilisateur {utilisateur}"
     access.log(_level(response.status_code), line.format_map(facts), extra=facts)
@@ -75,12 +75,12 @@ def _level(status: int) -> int:
     return logging.WARNING if status == 429 else logging.INFO
 
 
-def _user_id(request: HttpRequest) -> int | None:
+def _empreinte(request: HttpRequest) -> str | None:
     """Only if somebody asked before: reading the user of a session asks the database."""
     user = request.__dict__.get("user")
     if isinstance(user, SimpleLazyObject):
         user = request.__dict__.get("_cached_user")
-    return getattr(user, "pk", None)
+    return getattr(user, "empreinte", None)
 
 
 class ImpossibleValueMiddleware:

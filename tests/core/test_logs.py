@@ -64,7 +64,7 @@ def test_each_answer_is_one_line_with_its_facts(access, awa, api):
     [line] = access()
     assert line["request_id"] == answer["X-Request-ID"]
     assert (line["methode"], line["chemin"]) == ("GET", f"/api/epreuves/{epreuve.pk}/")
-    assert (line["statut"], line["utilisateur"], line["niveau"]) == (200, awa.pk, "INFO")
+    assert (line["statut"], line["utilisateur"], line["niveau"]) == (200, awa.empreinte, "INFO")
     assert 0 < line["duree_ms"] < 60_000
     assert "saura" not in json.dumps(line)
     assert "awa" not in json.dumps(line)
@@ -140,7 +140,7 @@ def test_reading_the_user_for_the_log_asks_the_database_nothing(
     with django_assert_num_queries(0):
         client.get("/favicon.ico")
     client.get("/admin/")
-    assert [line["utilisateur"] for line in access()] == [None, rachidi.pk]
+    assert [line["utilisateur"] for line in access()] == [None, rachidi.empreinte]
 
 
 def test_a_path_forges_no_line(written, access):

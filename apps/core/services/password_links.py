@@ -52,4 +52,4 @@ def mail_link(email: str, site: str) -> None:
         }
         text = render_to_string("core/nouveau_mot_de_passe.txt", facts)
         send_mail("Votre mot de passe de la banque d'épreuves", text, None, [user.email])
-        logger.info("Lien de mot de passe envoyé à l'utilisateur %s", user.pk)
+        logger.info("Lien de mot de passe envoyé à l'utilisateur %s", user.empreinte)

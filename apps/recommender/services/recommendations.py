@@ -110,7 +110,7 @@ def remembered(user: User, asked: str, make: Callable[[Serving], dict[str, Any]]
     question = hashlib.sha256(f"{profile}?{asked}".encode(errors="replace")).hexdigest()
     key = (
         f"reco:{CACHE_FORMAT}:reponse:{serving.version}:{generation}"
-        f":{user.pk}:{user.version_historique}:{question}"
+        f":{user.empreinte}:{user.version_historique}:{question}"
     )
     own = caches["processus"]
     kept: _Kept | None = own.get(key)
@@ -190,7 +190,7 @@ class _Personal:
         stamp = hashlib.sha256(repr(sorted(past.traits.items())).encode())
         for column in (past.item_ids, past.weights, past.timestamps):
             stamp.update(column.tobytes())
-        what = f"personalized:{self.user.pk}:{stamp.hexdigest()}"
+        what = f"personalized:{self.user.empreinte}:{stamp.hexdigest()}"
         return _candidates(what, self.predictor, lambda: self.ranking(past), self.with_reasons)
 
     def ranking(self, past: Past) -> Ranking:
