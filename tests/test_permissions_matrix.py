@@ -18,6 +18,7 @@ from apps.core.models import Epreuve, Statut, User
 from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
 from tests.factories import (
+    PASSWORD,
     CommentaireFactory,
     EpreuveFactory,
     MatiereFactory,
@@ -48,7 +49,8 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "mot-de-passe/nouveau/": {"POST": (403,) * 5},
     # Closed, as it is unless a setting opens it.
     "inscription/": dict.fromkeys(METHODS, (403,) * 5),
-    "moi/": {"GET": SIGNED_IN, "PATCH": SIGNED_IN},
+    "moi/": {"GET": SIGNED_IN, "PATCH": SIGNED_IN, "DELETE": (401, 204, 204, 204, 409)},
+    "moi/export/": {"GET": SIGNED_IN},
     "moi/favoris/": {"GET": SIGNED_IN},
     "moi/historique/": {"GET": SIGNED_IN},
     "epreuves/": {"GET": OPEN, "POST": (401, 403, 201, 201, 201)},
@@ -169,8 +171,10 @@ def person(
     return client_of
 
 
-def body_for(route: str, world: dict[str, object]) -> dict[str, object]:
+def body_for(method: str, route: str, world: dict[str, object]) -> dict[str, object]:
     """A body that is right where one is asked for, so that only permission can refuse."""
+    if (method, route) == ("DELETE", "moi/"):
+        return {"password": PASSWORD}
     if route.endswith("/rejeter/"):
         return {"motif": "Illisible."}
     return {
@@ -205,7 +209,7 @@ def ask(client: APIClient, method: str, route: str, world: dict[str, object]) ->
         b"".join(answer)  # To its end, which closes the file behind it.
         return answer.status_code
     return client.generic(
-        method, url, client._encode_data(body_for(route, world))[0], "application/json"
+        method, url, client._encode_data(body_for(method, route, world))[0], "application/json"
     ).status_code
 
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.fields import SkipField, get_error_detail
 from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.serializers import (
@@ -96,6 +96,20 @@ class LinkedPasswordSerializer(NewPasswordSerializer):
             detail = "Ce lien a déjà servi, ou il est périmé : demandez-en un autre."
             raise PermissionDenied(detail, code="lien_invalide")
         return self.take(user, attrs["nouveau_mot_de_passe"])
+
+
+class ErasureSerializer(serializers.Serializer[Any]):
+    password = PasswordField(help_text="Le présent : un jeton volé n'efface pas un compte.")
+
+    def validate_password(self, password: str) -> str:
+        """Counted with the failures of the login; not its 401, which says: renew the token."""
+        request = self.context["request"]
+        try:
+            login.identify(request, request.user.username, password)
+        except AuthenticationFailed:
+            detail = "Ce n'est pas votre mot de passe."
+            raise serializers.ValidationError(detail, code="mot_de_passe_incorrect") from None
+        return password
 
 
 class ForgottenSerializer(serializers.Serializer[Any]):

@@ -1,9 +1,12 @@
-"""The facts that the bank announces, so that it need not know who listens.
+"""What the bank announces, or asks, so that it need not know who listens.
 
 `catalogue_changed` is sent, inside the transaction, whenever the set of published épreuves or
-what is said of them changes.
+what is said of them changes. `account_erased` is sent once the erasure is committed. `export_asked`
+is sent with a `user`: each who listens returns what it holds of them, by section.
 """
 
 from django.dispatch import Signal
 
 catalogue_changed = Signal()
+account_erased = Signal()
+export_asked = Signal()

@@ -13,7 +13,9 @@ from apps.core.addresses import client_address
 
 class AccountThrottle(UserRateThrottle):
     def get_cache_key(self, request: Request, view: Any) -> str | None:
-        return super().get_cache_key(request, view) if request.user.is_authenticated else None
+        if not request.user.is_authenticated:
+            return None
+        return self.cache_format % {"scope": self.scope, "ident": request.user.empreinte}
 
 
 class WriteThrottle(AccountThrottle):
@@ -23,6 +25,12 @@ class WriteThrottle(AccountThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return request.method in SAFE_METHODS or super().allow_request(request, view)
+
+
+class ExportThrottle(AccountThrottle):
+    """It reads everything that somebody ever did."""
+
+    scope = "export"
 
 
 class ForgottenThrottle(SimpleRateThrottle):

@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("mot-de-passe/nouveau/", views.LinkedPasswordView.as_view(), name="nouveau"),
     path("inscription/", views.InscriptionView.as_view(), name="inscription"),
     path("moi/", views.MoiView.as_view(), name="moi"),
+    path("moi/export/", views.ExportView.as_view(), name="export"),
     path("moi/favoris/", views.FavorisView.as_view(), name="favoris"),
     path("moi/historique/", views.HistoriqueView.as_view(), name="historique"),
     path("fichiers/<str:jeton>/", views.FichierView.as_view(), name="fichier"),

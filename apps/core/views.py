@@ -32,6 +32,7 @@ from rest_framework_simplejwt.views import (
 
 from apps.core import filters, selectors
 from apps.core.exceptions import Duplicate, MissingFile, NotPublished
+from apps.core.export import held_of
 from apps.core.logs import request_id
 from apps.core.models import (
     Commentaire,
@@ -66,6 +67,7 @@ from apps.core.serializers import (
     EpreuveDetailSerializer,
     EpreuveSerializer,
     EpreuveWriteSerializer,
+    ErasureSerializer,
     EvaluationEditSerializer,
     EvaluationSerializer,
     FacetsSerializer,
@@ -92,6 +94,7 @@ from apps.core.services.commentaires import (
     report_comment,
 )
 from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epreuve
+from apps.core.services.erasure import erase_account
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.favoris import add_favori, remove_favori
 from apps.core.services.files import (
@@ -105,6 +108,7 @@ from apps.core.services.files import (
 from apps.core.services.interactions import record_interaction
 from apps.core.tasks import mail_link_task
 from apps.core.throttles import (
+    ExportThrottle,
     ForgottenAddressThrottle,
     ForgottenThrottle,
     RegistrationThrottle,
@@ -239,6 +243,7 @@ class InscriptionView(generics.GenericAPIView[User]):
 class MoiView(generics.GenericAPIView[User]):
     permission_classes = [IsAuthenticated]
     serializer_class = MoiSerializer
+    delete_takes_a_body = True
 
     def get(self, request: Request) -> Response:
         """Mon profil."""
@@ -251,6 +256,25 @@ class MoiView(generics.GenericAPIView[User]):
         form.is_valid(raise_exception=True)
         edit_profile(me(request), **form.validated_data)
         return Response(MoiSerializer(me(request)).data)
+
+    @extend_schema(request=ErasureSerializer, responses={204: None, 409: ERROR})
+    def delete(self, request: Request) -> Response:
+        """Effacer mon compte et tout ce qui est à moi, pour toujours."""
+        form = ErasureSerializer(data=request.data, context=self.get_serializer_context())
+        form.is_valid(raise_exception=True)
+        erase_account(me(request))
+        return Response(status=204)
+
+
+class ExportView(APIView):
+    permission_classes = [IsAuthenticated]
+    throttle_classes = [*APIView.throttle_classes, ExportThrottle]
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """Tout ce que la banque garde de moi, en un seul document."""
+        disposition = content_disposition_header(True, "mes-donnees.json")
+        return Response(held_of(me(request)), headers={"Content-Disposition": disposition})
 
 
 class FavorisView(generics.GenericAPIView[Epreuve]):

@@ -6,9 +6,12 @@ class RecommenderConfig(AppConfig):
     verbose_name = "Recommandation"
 
     def ready(self) -> None:
-        from apps.core.signals import catalogue_changed
+        from apps.core.signals import account_erased, catalogue_changed, export_asked
         from apps.recommender.services.catalogue import bump_catalogue_generation
+        from apps.recommender.services.forgetting import forget_erased, held_of
 
         catalogue_changed.connect(
             bump_catalogue_generation, dispatch_uid="recommender.catalogue_generation"
         )
+        account_erased.connect(forget_erased, dispatch_uid="recommender.forget_erased")
+        export_asked.connect(held_of, dispatch_uid="recommender.held_of")

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SEEN = ("version", "chemin", "sha256", "sha256_utilisateurs")
 # A model that could not be loaded is tried again: its folder may have been restored.
 RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What this process answers with: a predictor, or none, and whether it is the wanted one."""
+    """What this process answers with: a predictor, or none, and whether it is the wanted one.
+
+    users: what the database said of who it knows, when it was loaded.
+    """
 
     wanted: str | None = None
+    users: str = ""
     predictor: Predictor | None = None
 
     @property
@@ -90,14 +95,16 @@ def _is_fresh() -> bool:
 
 
 def _refresh() -> None:
-    row = (
-        ModelMetadata.objects.filter(est_actif=True).values_list("version", "chemin", "sha256")
-    ).first()
+    row = ModelMetadata.objects.filter(est_actif=True).only(*_SEEN).first()
+    before = _state.serving
     if row is None:
         _state.serving = Serving()
-    elif row[0] != _state.serving.wanted or (_state.serving.degraded and _may_retry()):
+    elif (row.version, row.sha256_utilisateurs) != (before.wanted, before.users) or (
+        before.degraded and _may_retry()
+    ):
         _state.tried_at = time.monotonic()
-        _state.serving = Serving(wanted=row[0], predictor=_load(*row) or _state.serving.predictor)
+        predictor = _load(row) or before.predictor
+        _state.serving = Serving(row.version, row.sha256_utilisateurs, predictor)
     _state.checked_at = time.monotonic()
 
 
@@ -105,7 +112,7 @@ def _may_retry() -> bool:
     return time.monotonic() - _state.tried_at > RETRY_SECONDS
 
 
-def _load(version: str, chemin: str, sha256: str) -> Predictor | None:
+def _load(row: ModelMetadata) -> Predictor | None:
     import torch
 
     from apps.recommender.ml.errors import CorruptArtifact
@@ -114,9 +121,9 @@ def _load(version: str, chemin: str, sha256: str) -> Predictor | None:
     # One thread a request: workers and their threads already fill the cores.
     torch.set_num_threads(1)
     try:
-        return Predictor.load(settings.ML_MODELS_DIR / chemin, sha256=sha256)
+        return Predictor.load(settings.ML_MODELS_DIR / row.chemin, sha256=row.sha256)
     except CorruptArtifact as error:
-        logger.error("Modèle %s inutilisable, l'ancien reste en service : %s", version, error)
+        logger.error("Modèle %s inutilisable, l'ancien reste en service : %s", row, error)
         return None
 
 

@@ -138,6 +138,8 @@ class ModelMetadata(models.Model):
     nb_epreuves = models.PositiveIntegerField("épreuves")
     chemin = models.CharField("dossier (sous ml_models)", max_length=255)
     sha256 = models.CharField("SHA-256 du manifeste", max_length=64)
+    # That of `users.json`, the one file that is ever rewritten: moved, processes load it again.
+    sha256_utilisateurs = models.CharField(max_length=64, blank=True, editable=False)
     taille_octets = models.PositiveBigIntegerField("taille (octets)")
     training_log = models.OneToOneField(
         TrainingLog, models.PROTECT, verbose_name="entraînement", related_name="modele"

@@ -202,6 +202,7 @@ REST_FRAMEWORK = {
         "anon": env.rate("THROTTLE_ANON", "3000/min"),
         "user": env.rate("THROTTLE_USER", "600/min"),
         "ecriture": env.rate("THROTTLE_ECRITURE", "30/min"),
+        "export": env.rate("THROTTLE_EXPORT", "10/hour"),
         "oubli": env.rate("THROTTLE_OUBLI", "5/hour"),
         "oubli_adresse": env.rate("THROTTLE_OUBLI_ADRESSE", "300/min"),
         "inscription": env.rate("THROTTLE_INSCRIPTION", "600/hour"),

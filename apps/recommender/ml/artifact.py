@@ -17,6 +17,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,11 +63,15 @@ _FAULTS = (
 
 
 class ArtifactInfo(NamedTuple):
-    """Where a model was written; sha256 is its manifest's, size is in bytes, all files together."""
+    """Where a model was written, and the SHA-256 of its manifest and of its users.
+
+    size is in bytes, all files together.
+    """
 
     version: str
     path: Path
     sha256: str
+    users_sha256: str
     size: int
 
 
@@ -118,7 +123,7 @@ def save(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     size = sum(len(content) for content in files.values())
-    return ArtifactInfo(version, path, _sha256(files[MANIFEST]), size)
+    return ArtifactInfo(version, path, _sha256(files[MANIFEST]), _sha256(files[USERS]), size)
 
 
 def load(path: Path, *, sha256: str | None = None) -> Artifact:
@@ -129,27 +134,53 @@ def load(path: Path, *, sha256: str | None = None) -> Artifact:
     try:
         return _load(path, sha256)
     except _FAULTS as fault:
-        what = " ".join(str(fault).split())  # torch and the JSON reader like several lines
-        raise CorruptArtifact(
-            f"Le modèle {path.name} est inutilisable ({what}). Restaurez son dossier depuis une "
-            "sauvegarde ou entraînez-en un autre (train_model)."
-        ) from fault
+        raise _corrupt(path, fault) from fault
 
 
-def erase_user(path: Path, user_id: int) -> bool:
-    """Forget which row was this person's, in `users.json` alone; was there one?
+def _corrupt(path: Path, fault: Exception) -> CorruptArtifact:
+    what = " ".join(str(fault).split())  # torch and the JSON reader like several lines
+    return CorruptArtifact(
+        f"Le modèle {path.name} est inutilisable ({what}). Restaurez son dossier depuis une "
+        "sauvegarde ou entraînez-en un autre (train_model)."
+    )
 
-    Raises CorruptArtifact.
+
+def folders(root: Path) -> list[Path]:
+    """Every model there is, registered or not; what killed processes left is swept."""
+    _sweep(root)
+    paths = (file.parent for file in root.glob(f"*/{USERS}"))
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def knows_user(path: Path, user_id: int) -> bool:
+    """Does `users.json` name this person? Raises CorruptArtifact."""
+    return user_id in _read_users(path)["user_ids"]
+
+
+def forget_users(path: Path, known: Container[int]) -> str:
+    """Erase from `users.json`, alone, the rows of all who are not `known`; the file's SHA-256.
+
+    Two at once would undo each other. Raises CorruptArtifact, OSError.
     """
-    user_ids = load(path).user_ids
-    known = user_ids == user_id
-    if user_id == ERASED or not known.any():
-        return False
-    aside = path / f"{_ASIDE}{uuid.uuid4().hex}"
-    _write(aside, _users(path.name, np.where(known, ERASED, user_ids)))
-    aside.replace(path / USERS)
-    _flush_folder(path)
-    return True
+    aside = path / f"{_ASIDE}{USERS}"
+    aside.unlink(missing_ok=True)  # Left by a killed one.
+    users = _read_users(path)
+    kept = [user_id if user_id in known else None for user_id in users["user_ids"]]
+    content = _sealed({**users, "user_ids": kept})
+    if kept != users["user_ids"]:
+        _write(aside, content)
+        aside.replace(path / USERS)
+        _flush_folder(path)
+    return _sha256(content)
+
+
+def _read_users(path: Path) -> dict[str, Any]:
+    try:
+        users = _unsealed((path / USERS).read_bytes(), USERS)
+        _require(users["version"] == path.name, f"{USERS} est celui d'une autre version")
+    except _FAULTS as fault:
+        raise _corrupt(path, fault) from fault
+    return users
 
 
 def _contents(
@@ -194,9 +225,7 @@ def _load(path: Path, sha256: str | None) -> Artifact:
     _require(manifest["format"] == FORMAT, f"format {manifest['format']}, {FORMAT} attendu")
     _require(manifest["version"] == path.name, "le manifeste est celui d'une autre version")
     weights, items = (_verified(path, manifest, name) for name in (WEIGHTS, ITEMS))
-    users = _unsealed((path / USERS).read_bytes(), USERS)
-    _require(users["version"] == path.name, f"{USERS} est celui d'une autre version")
-    rows = [ERASED if user_id is None else user_id for user_id in users["user_ids"]]
+    rows = [ERASED if user_id is None else user_id for user_id in _read_users(path)["user_ids"]]
     # The ids first: they bound the sizes that the model is built with.
     user_ids = _ids(rows, manifest["n_users"])
     item_ids = _ids(json.loads(items)["item_ids"], manifest["n_items"])

@@ -34,6 +34,7 @@ from apps.recommender.models import (
     TrainingLog,
 )
 from apps.recommender.services.activation import activate
+from apps.recommender.services.forgetting import forget_erased
 
 if TYPE_CHECKING:
     from apps.recommender.ml.artifact import ArtifactInfo
@@ -183,6 +184,8 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     about = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
     row = _patiently(partial(_register, run, config, info))
+    # Who was erased since their past was read is in its files.
+    _patiently(forget_erased)
     return Outcome(run, row)
 
 
@@ -284,6 +287,7 @@ def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> M
         nb_epreuves=run.nb_epreuves,
         chemin=info.version,
         sha256=info.sha256,
+        sha256_utilisateurs=info.users_sha256,
         taille_octets=info.size,
         training_log=run,
         metriques=run.metriques,

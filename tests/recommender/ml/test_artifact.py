@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from apps.recommender.ml import artifact
 from apps.recommender.ml.architectures import ARCHITECTURES
-from apps.recommender.ml.artifact import ArtifactInfo, erase_user, load, save
+from apps.recommender.ml.artifact import ArtifactInfo, folders, forget_users, knows_user, load, save
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import CorruptArtifact, InvalidVersion, VersionExists
@@ -347,17 +347,48 @@ def test_what_a_killed_process_left_is_swept_once_it_is_old(
 def test_erasing_an_account_rewrites_the_users_alone(saved: ArtifactInfo, board: Dataset) -> None:
     before = {file.name: file.read_bytes() for file in saved.path.iterdir()}
     erased = int(board.user_ids[3])
-    assert erase_user(saved.path, erased)
+    assert knows_user(saved.path, erased)
+    users = forget_users(saved.path, set(board.user_ids.tolist()) - {erased})
     after = {file.name: file.read_bytes() for file in saved.path.iterdir()}
     assert {name for name in FILES if before[name] != after[name]} == {"users.json"}
+    assert hashlib.sha256(after["users.json"]).hexdigest() == users != saved.users_sha256
     assert str(erased).encode() not in after["users.json"]
+    assert not knows_user(saved.path, erased)
     loaded = load(saved.path, sha256=saved.sha256)
     assert loaded.user_ids[3] == artifact.ERASED
     assert np.array_equal(np.delete(loaded.user_ids, 3), np.delete(board.user_ids, 3))
 
 
-def test_erasing_an_account_the_model_never_met_changes_nothing(saved: ArtifactInfo) -> None:
+def test_where_everybody_is_known_nothing_is_written(saved: ArtifactInfo, board: Dataset) -> None:
     before = (saved.path / "users.json").stat().st_mtime_ns
-    assert not erase_user(saved.path, 999_999)
-    assert not erase_user(saved.path, artifact.ERASED)
+    everybody = {*board.user_ids.tolist(), 999_999, artifact.ERASED}
+    assert forget_users(saved.path, everybody) == saved.users_sha256
     assert (saved.path / "users.json").stat().st_mtime_ns == before
+
+
+def test_what_a_killed_erasure_left_beside_goes_with_the_next(
+    saved: ArtifactInfo, board: Dataset
+) -> None:
+    left = saved.path / ".aside-users.json"
+    left.write_bytes((saved.path / "users.json").read_bytes())
+    forget_users(saved.path, set(board.user_ids.tolist()))
+    assert not left.exists()
+
+
+def test_users_that_changed_since_are_said_to_be_corrupt(saved: ArtifactInfo) -> None:
+    (saved.path / "users.json").write_bytes(b"{}")
+    with pytest.raises(CorruptArtifact):
+        forget_users(saved.path, set())
+    with pytest.raises(CorruptArtifact):
+        knows_user(saved.path, 1000)
+
+
+def test_the_models_of_a_folder_are_those_that_were_finished(
+    saved: ArtifactInfo, tmp_path: Path
+) -> None:
+    root = saved.path.parent
+    for name in (".aside-fresh", "notes"):
+        (root / name).mkdir()
+    (root / ".aside-fresh" / "users.json").write_bytes(b"{}")
+    assert folders(root) == [saved.path]
+    assert folders(tmp_path / "nowhere") == []

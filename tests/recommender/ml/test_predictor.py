@@ -9,7 +9,7 @@ import torch
 from apps.recommender.ml import ncf
 from apps.recommender.ml import predictor as module
 from apps.recommender.ml.architectures import ARCHITECTURES, HYBRID
-from apps.recommender.ml.artifact import erase_user, save
+from apps.recommender.ml.artifact import forget_users, save
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, Interactions, split_by_date
 from apps.recommender.ml.errors import CorruptArtifact
@@ -135,7 +135,7 @@ def test_an_erased_student_is_unknown_and_nobody_else_changes(
 ) -> None:
     info = save(tmp_path, "v1", small_model, board, {})
     before = Predictor.load(info.path)
-    erase_user(info.path, 1003)
+    forget_users(info.path, set(board.user_ids.tolist()) - {1003})
     after = Predictor.load(info.path, sha256=info.sha256)
     assert not after.knows_user(1003)
     assert not after.knows_user(-1)

@@ -1,0 +1,63 @@
+"""What models on disk still know of people, made to follow the accounts that there are."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+
+from apps.core.models import User
+from apps.recommender.ml.errors import CorruptArtifact
+from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
+
+logger = logging.getLogger(__name__)
+
+
+def forget_erased(**kwargs: Any) -> list[str]:
+    """Erase the rows of accounts that are no more from every model; the models that resisted.
+
+    Receives core's `account_erased`; whatever it leaves undone, the next call does: it compares,
+    and keeps no list of who left.
+    """
+    from apps.recommender.ml import artifact
+
+    failed = []
+    with transaction.atomic():
+        # A row that stays is the lock, as in `activation`.
+        ModelMetadata.objects.select_for_update().order_by("pk").first()
+        known = set(User.objects.values_list("pk", flat=True))
+        for path in artifact.folders(settings.ML_MODELS_DIR):
+            try:
+                users = artifact.forget_users(path, known)
+            except (CorruptArtifact, OSError) as error:
+                logger.error("Des comptes effacés restent dans le modèle %s : %s", path.name, error)
+                failed.append(path.name)
+                continue
+            # After the file, and whatever it was: a process killed in between is made up for.
+            stale = ModelMetadata.objects.filter(chemin=path.name).exclude(
+                sha256_utilisateurs=users
+            )
+            stale.update(sha256_utilisateurs=users)
+    return failed
+
+
+def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
+    """Receives core's `export_asked`: what the recommender holds of this person."""
+    from apps.recommender.ml import artifact
+
+    runs = TrainingLog.objects.filter(lance_par=user).order_by("pk")
+    models = ModelMetadata.objects.filter(active_par=user).order_by("pk")
+    activations = ActivationModele.objects.filter(active_par=user).order_by("pk")
+    return {
+        "entrainements_lances": list(runs.values("id", "version", "statut", "debut", "fin")),
+        "modeles_actives": list(models.values("version", "active_le")),
+        "activations": list(activations.values("active_le", "motif", version=F("modele__version"))),
+        "modeles_qui_me_connaissent": [
+            path.name
+            for path in artifact.folders(settings.ML_MODELS_DIR)
+            if artifact.knows_user(path, user.pk)
+        ],
+    }
