@@ -13,12 +13,10 @@ from apps.core.models import Epreuve, Statut, User
 from apps.core.signals import export_asked
 from apps.core.traces import logins_of, mails_of, sessions_of
 
-Section = dict[str, Any] | list[dict[str, Any]]
 
-
-def held_of(user: User) -> dict[str, Section]:
+def held_of(user: User) -> dict[str, Any]:
     """By section. An épreuve is its id; `epreuves` gives the titles that this person may read."""
-    sections: dict[str, Section] = {
+    sections: dict[str, Any] = {
         "compte": _account(user),
         "interactions": _rows(
             user.interactions.order_by("date", "id"),
@@ -35,12 +33,15 @@ def held_of(user: User) -> dict[str, Section]:
         "favoris": _rows(user.favoris.order_by("id"), "epreuve date"),
         "signalements": _rows(user.signalements.order_by("id"), "id commentaire motif date traite"),
         "epreuves_deposees": _deposited(user),
-        "epreuves_enseignees": _rows(user.epreuves_enseignees.order_by("id"), "id titre"),
+        "epreuves_enseignees": [
+            {"epreuve": pk}
+            for pk in user.epreuves_enseignees.order_by("id").values_list("pk", flat=True)
+        ],
     }
     sections["epreuves"] = _titles(user, sections)
     sections |= _logins(user) | _history(user)
-    for _, section in export_asked.send(sender=User, user=user):
-        sections |= section
+    for _, more in export_asked.send(sender=User, user=user):
+        sections |= more
     return sections
 
 
@@ -85,12 +86,13 @@ def _account(user: User) -> dict[str, Any]:
     }
 
 
-def _titles(user: User, sections: dict[str, Section]) -> list[dict[str, Any]]:
-    named = {row["epreuve"] for rows in sections.values() for row in rows if "epreuve" in row}
+def _titles(user: User, sections: dict[str, Any]) -> list[dict[str, Any]]:
+    lists = (rows for rows in sections.values() if isinstance(rows, list))
+    named = {row["epreuve"] for rows in lists for row in rows if "epreuve" in row}
     return _rows(Epreuve.objects.visible_to(user).filter(pk__in=named).order_by("id"), "id titre")
 
 
-def _logins(user: User) -> dict[str, Section]:
+def _logins(user: User) -> dict[str, Any]:
     """Of a failed try, no address: it may be somebody else's."""
     tokens = OutstandingToken.objects.filter(user=user).order_by("pk")
     return {
@@ -106,7 +108,7 @@ def _logins(user: User) -> dict[str, Section]:
     }
 
 
-def _history(user: User) -> dict[str, Section]:
+def _history(user: User) -> dict[str, Any]:
     """Neither who did what to my account, nor the names of those to whom I did something."""
     names = ("action_time", "objet", "object_id", "action_flag")
     lines = LogEntry.objects.alias().annotate(objet=F("content_type__model")).order_by("pk")

@@ -27,7 +27,7 @@ def sessions_of(user: User) -> list[Session]:
     return [one for one in sessions if one.get_decoded().get("_auth_user_id") == str(user.pk)]
 
 
-def mails_of(user: User) -> QuerySet[DBTaskResult]:
+def mails_of(user: User) -> QuerySet[Any]:
     """The links asked for by e-mail, done or waiting."""
     if not user.email:
         return DBTaskResult.objects.none()

@@ -8,6 +8,7 @@ from django.db.models import Min, QuerySet
 
 from apps.core.models import Epreuve, Interaction, Role, Statut, TypeInteraction, User
 from apps.core.selectors import positive_pairs, standing
+from apps.core.text import normalise
 
 if TYPE_CHECKING:
     from apps.recommender.ml.data_loader import Interactions
@@ -124,9 +125,13 @@ def published_catalogue() -> Catalogue:
     ids: list[int] = []
     texts: list[str] = []
     traits: list[Traits] = []
-    for pk, text, *values in rows.values_list("pk", "texte_recherche", *names.values()):
+    # Not `texte_recherche`, which names the teacher: a model keeps its words for good.
+    words = ("titre", "description", "matiere__nom", "annee")
+    for pk, titre, description, matiere, annee, *values in rows.values_list(
+        "pk", *words, *names.values()
+    ):
         ids.append(pk)
-        texts.append(text)
+        texts.append(normalise(f"{titre} {description} {matiere} {annee or ''}"))
         # A field of a common épreuve that is empty is a value, too: it is for everybody.
         traits.append({name: (str(v or ""),) for name, v in zip(names, values, strict=True)})
     return Catalogue(ids, texts, traits)

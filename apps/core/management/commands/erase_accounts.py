@@ -33,7 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = {name.lower() for name in options["username"]}
-        found = list(User.objects.alias(lower=Lower("username")).filter(lower__in=names))
+        found: list[User] = list(
+            User.objects.alias(lower=Lower("username")).filter(lower__in=names)
+        )
         if unknown := names - {user.username.lower() for user in found}:
             raise CommandError(f"Inconnus : {', '.join(sorted(unknown))}. Rien n'est effacé.")
         if journal := options["journal"]:
