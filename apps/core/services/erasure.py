@@ -8,16 +8,15 @@ from functools import partial
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Q, QuerySet
 from django_tasks import TaskResultStatus
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from apps.core.exceptions import Conflict
 from apps.core.models import Commentaire, Epreuve, Role, Signalement, Statut, User
 from apps.core.review import Action
+from apps.core.services.counters import recount
 from apps.core.services.epreuves import move_epreuve, refresh_search_text
-from apps.core.services.evaluations import withdraw_evaluation
-from apps.core.services.interactions import COUNTERS
 from apps.core.signals import account_erased
 from apps.core.text import normalise
 from apps.core.traces import LOGINS, logins_of, mails_of, sessions_of
@@ -39,13 +38,15 @@ def erase_account(user: User) -> None:
     locked = User.objects.select_for_update().filter(pk=user.pk).first()
     if locked is None:
         return
+    counted = _locked_epreuves(locked)
     _leave_epreuves(locked)
-    _take_back_marks(locked)
     _withdraw_comments(locked)
     _leave_history(locked)
     _forget_logins(locked)
     transaction.on_commit(partial(_announce, locked.empreinte))
     locked.delete()
+    # Counted, not taken away: a counter that was wrong must keep nobody here.
+    recount(counted)
 
 
 def _announce(empreinte: str) -> None:
@@ -83,16 +84,15 @@ def _leave_epreuves(user: User) -> None:
     refresh_search_text(Epreuve.objects.filter(pk__in=unnamed))
 
 
-def _take_back_marks(user: User) -> None:
-    """The counters go on standing for the rows that there are."""
-    for evaluation in user.evaluations.order_by("epreuve"):
-        withdraw_evaluation(evaluation)
-    counted = user.interactions.filter(type_interaction__in=COUNTERS).order_by("epreuve")
-    for epreuve, kind, number in counted.values_list("epreuve", "type_interaction").annotate(
-        number=Count("pk")
-    ):
-        counter = COUNTERS[kind]
-        Epreuve.objects.filter(pk=epreuve).update(**{counter: F(counter) - number})
+def _locked_epreuves(user: User) -> QuerySet[Epreuve]:
+    """Those whose counters will be counted again: nobody moves them meanwhile."""
+    touched = {
+        *user.interactions.values_list("epreuve", flat=True),
+        *user.evaluations.values_list("epreuve", flat=True),
+    }
+    epreuves = Epreuve.objects.filter(pk__in=touched)
+    list(epreuves.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    return epreuves
 
 
 def _withdraw_comments(user: User) -> None:
