@@ -454,7 +454,7 @@ class TexteEpreuve(models.Model):
 
 
 class Mot(models.Model):
-    """A word of the records, which a misspelt search may have meant; none is ever taken out."""
+    """A word of the records, which a misspelt search may have meant; it goes with a name."""
 
     texte = models.CharField("mot", max_length=WORD_MAX, primary_key=True)
 

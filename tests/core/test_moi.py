@@ -2,7 +2,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.core.models import Epreuve, Statut, TypeInteraction, User
+from apps.core.models import Epreuve, Mot, Statut, TypeInteraction, User
+from apps.core.services.epreuves import refresh_search_text
 from tests.factories import EpreuveFactory, FiliereFactory, MatiereFactory, UserFactory, seen
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +72,16 @@ def test_a_renamed_teacher_s_epreuves_are_found_by_the_new_name(api, mme_dossou)
     epreuve = EpreuveFactory(enseignant=mme_dossou)
     api(mme_dossou).patch(URL, {"nom": "Ahô"})
     assert Epreuve.objects.matching("aho").get() == epreuve
+
+
+def test_a_former_name_is_known_to_the_search_no_more_unless_a_record_says_it(api, mme_dossou):
+    EpreuveFactory(titre="Les suites de Reine")
+    EpreuveFactory(enseignant=mme_dossou)
+    refresh_search_text(Epreuve.objects.all())
+    assert Mot.objects.filter(texte__in=["reine", "dossou"]).count() == 2
+    api(mme_dossou).patch(URL, {"prenom": "Ayaba", "nom": "Houngbo"})
+    found = Mot.objects.filter(texte__in=["reine", "dossou", "ayaba", "houngbo"])
+    assert {mot.texte for mot in found} == {"reine", "ayaba", "houngbo"}
 
 
 # --- The history -------------------------------------------------------------------------

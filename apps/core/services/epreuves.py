@@ -15,9 +15,10 @@ from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
 from apps.core.review import TRANSITIONS, Action, actions_from
 from apps.core.services import journal
 from apps.core.services.files import Pdf, new_files
-from apps.core.services.search_index import index_epreuves
+from apps.core.services.search_index import forget_words, index_epreuves
 from apps.core.signals import catalogue_changed
 from apps.core.tasks import draw_vignette_task, extract_text_task, hand_over
+from apps.core.text import words
 
 
 def deposit_epreuve(
@@ -102,10 +103,12 @@ def refresh_search_text(epreuves: QuerySet[Epreuve]) -> None:
     """After a name they are found by has changed; épreuves keep their date of modification."""
     with transaction.atomic():
         rows = list(epreuves.select_related("matiere", "enseignant"))
+        before = {word for epreuve in rows for word in words(epreuve.texte_recherche)}
         for epreuve in rows:
             epreuve.texte_recherche = epreuve.searchable_text()
         Epreuve.objects.bulk_update(rows, ["texte_recherche"], batch_size=500)
         index_epreuves(rows)
+        forget_words(before - {word for epreuve in rows for word in words(epreuve.texte_recherche)})
         if any(epreuve.statut == Statut.PUBLIEE for epreuve in rows):
             catalogue_changed.send(sender=Epreuve)
 

@@ -39,5 +39,14 @@ def learn_words(rows: list[TexteEpreuve]) -> None:
     Mot.objects.bulk_create([Mot(texte=word) for word in found], BATCH, ignore_conflicts=True)
 
 
+def forget_words(candidates: set[str]) -> None:
+    """Those that no record says any more: they may be the name of somebody who left."""
+    if not candidates:
+        return
+    said = TexteEpreuve.objects.filter(fiche__hold=(tuple(candidates),)).values_list("fiche")
+    left = candidates - {word for (fiche,) in said.iterator() for word in fiche}
+    Mot.objects.filter(texte__in=left).delete()
+
+
 def _is_spelt(word: str) -> bool:
     return len(word) >= TOLERANCE_MIN - 1 and word.isalpha()
