@@ -1,11 +1,12 @@
 """The one error form: `{type, errors: [{code, detail, attr}], request_id}`, for every failure."""
 
 import dataclasses
+import logging
 import sys
 from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.shortcuts import render
@@ -19,8 +20,12 @@ from drf_standardized_errors.handler import exception_handler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework_simplejwt.exceptions import InvalidToken
 
-from apps.core.exceptions import DatabaseDown, Duplicate, FileTooLarge, TooLarge
+from apps.core.exceptions import Conflict, DatabaseDown, Duplicate, FileTooLarge, TooLarge
 from apps.core.uploads import UploadTooLarge
+
+logger = logging.getLogger(__name__)
+
+FOREIGN_KEY_VIOLATION = "23503"
 
 
 def _is_database_down(error: BaseException | None) -> bool:
@@ -29,8 +34,20 @@ def _is_database_down(error: BaseException | None) -> bool:
     return is_down and not str(error).startswith("no such ")
 
 
+def _points_to_nothing(error: Exception) -> bool:
+    """Somebody, or what they write about, was erased between its reading and our writing."""
+    if not isinstance(error, IntegrityError):
+        return False
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state == FOREIGN_KEY_VIOLATION or str(error) == "FOREIGN KEY constraint failed"
+
+
 class ExceptionHandler(BaseHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if _points_to_nothing(exc):
+            # Not its text, which tells whose row it was.
+            logger.warning("Écriture refusée : elle vise ce qui vient d'être effacé.")
+            return Conflict("Ce que vous visez, ou votre compte, vient d'être effacé.")
         if _is_database_down(exc):
             return DatabaseDown()
         if isinstance(exc, RequestDataTooBig):

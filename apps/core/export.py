@@ -1,6 +1,6 @@
 """Everything that the bank holds of one person, and nothing of anybody else."""
 
-from typing import Any
+from typing import Any, cast
 
 from axes.models import AccessAttempt, AccessLog
 from django.contrib.admin.models import LogEntry
@@ -41,7 +41,7 @@ def held_of(user: User) -> dict[str, Any]:
     sections["epreuves"] = _titles(user, sections)
     sections |= _logins(user) | _history(user)
     for _, more in export_asked.send(sender=User, user=user):
-        sections |= more
+        sections.update(cast(dict[str, Any], more))
     return sections
 
 

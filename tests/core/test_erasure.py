@@ -1,4 +1,5 @@
 import threading
+import time
 from io import StringIO
 
 import pytest
@@ -265,6 +266,50 @@ def test_a_crash_in_the_middle_erases_nothing_and_announces_nothing(
     assert User.objects.filter(pk=awa.pk).exists()
     assert Interaction.objects.filter(user=awa).exists()
     assert announced == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_written_in_the_meantime_is_a_conflict_and_leaves_nothing(
+    awa, koffi, monkeypatch, caplog
+):
+    """Of the account that goes, and in answer to its words: neither can stay, neither is a 500."""
+    comment = CommentaireFactory(auteur=awa)
+    body = {"epreuve": comment.epreuve_id, "contenu": "Oui", "parent": comment.pk}
+    paused, go_on = threading.Event(), threading.Event()
+    forget = erasure._forget_logins
+    (mine, _), (theirs, _) = signed_in(awa), signed_in(koffi)
+
+    def slowly(user):
+        paused.set()
+        assert go_on.wait(30)
+        forget(user)
+
+    monkeypatch.setattr(erasure, "_forget_logins", slowly)
+    answers = {}
+
+    def leave():
+        erase_account(awa)
+        connection.close()
+
+    def write(client, url, body):
+        answers[url] = client.post(url, body).status_code
+        connection.close()
+
+    view = f"/api/epreuves/{comment.epreuve_id}/view/"
+    threads = [threading.Thread(target=leave)]
+    threads[0].start()
+    assert paused.wait(30)
+    for client, url, content in ((mine, view, {}), (theirs, "/api/commentaires/", body)):
+        threads.append(threading.Thread(target=write, args=(client, url, content)))
+        threads[-1].start()
+    time.sleep(0.5)  # They have read by then what they are about to write on.
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert answers == {view: 409, "/api/commentaires/": 409}
+    assert not Interaction.objects.exists()
+    assert not Commentaire.objects.exists()
+    assert f"({awa.pk})" not in caplog.text
 
 
 def test_erasing_twice_is_once(awa, announced, django_capture_on_commit_callbacks):
