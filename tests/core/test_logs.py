@@ -207,6 +207,8 @@ def test_no_secret_of_a_whole_session_is_written(written, awa, rachidi, anyone, 
         ("Key (email)=(awa@imsp.test) already exists.", "awa@"),
         ("/api/fichiers/MTox:1vK:sIg-n_/ 200", "sIg"),
         ("/mot-de-passe/MQ/cs7x1p-0123456789abcdef0123456789abcdef/", "0123"),
+        ("/mot-de-passe/MQ/set-password/ 200", "MQ"),
+        ("GET /admin/core/user/8675309/change/ 200", "8675309"),
         ("redis://:hunter2@127.0.0.1:6379/0", "hunter2"),
         ("postgres://banque:hunter2@db/x", "hunter2"),
     ],
@@ -230,6 +232,7 @@ def test_a_long_hostile_line_is_masked_in_no_time(part):
 @pytest.mark.parametrize(
     "text",
     [
+        "POST /api/mot-de-passe/oubli/ 202 3 ms, utilisateur None",
         "GET /api/token/refresh/ 200 12.5 ms, utilisateur 3",
         "GET /api/epreuves/12/ 404 0.5 ms, utilisateur None",
         "Modèle 20261123-neumf-a1b2c3 inutilisable : manifest.json manque",
