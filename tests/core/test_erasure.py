@@ -154,7 +154,7 @@ def test_counters_are_counted_again_without_what_was_mine_even_one_that_was_wron
     seen(koffi, epreuve, other)
     EvaluationFactory(user=awa, epreuve=epreuve, note_difficulte=1, note_pertinence=5)
     EvaluationFactory(user=koffi, epreuve=epreuve, note_difficulte=4, note_pertinence=2)
-    recount(Epreuve.objects.all())
+    recount([epreuve.pk, other.pk])
     # Of an épreuve that was none of mine, and of one that was.
     Epreuve.objects.filter(pk=other.pk).update(nb_vues=7)
     Epreuve.objects.filter(pk=epreuve.pk).update(nb_telechargements=0)

@@ -8,7 +8,7 @@ from functools import partial
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django_tasks import TaskResultStatus
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
@@ -38,7 +38,7 @@ def erase_account(user: User) -> None:
     locked = User.objects.select_for_update().filter(pk=user.pk).first()
     if locked is None:
         return
-    counted = _locked_epreuves(locked)
+    touched = _touched(locked)
     _leave_epreuves(locked)
     _withdraw_comments(locked)
     _leave_history(locked)
@@ -46,7 +46,7 @@ def erase_account(user: User) -> None:
     transaction.on_commit(partial(_announce, locked.empreinte))
     locked.delete()
     # Counted, not taken away: a counter that was wrong must keep nobody here.
-    recount(counted)
+    recount(touched)
 
 
 def _announce(empreinte: str) -> None:
@@ -84,15 +84,12 @@ def _leave_epreuves(user: User) -> None:
     refresh_search_text(Epreuve.objects.filter(pk__in=unnamed))
 
 
-def _locked_epreuves(user: User) -> QuerySet[Epreuve]:
-    """Those whose counters will be counted again: nobody moves them meanwhile."""
-    touched = {
+def _touched(user: User) -> set[int]:
+    """The épreuves whose counters stand for something of theirs."""
+    return {
         *user.interactions.values_list("epreuve", flat=True),
         *user.evaluations.values_list("epreuve", flat=True),
     }
-    epreuves = Epreuve.objects.filter(pk__in=touched)
-    list(epreuves.select_for_update(no_key=True).order_by("pk").values_list("pk"))
-    return epreuves
 
 
 def _withdraw_comments(user: User) -> None:
