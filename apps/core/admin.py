@@ -29,7 +29,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from apps.core.exceptions import Conflict
+from apps.core.exceptions import Conflict, in_words
 from apps.core.models import (
     MOTIF_MAX,
     Commentaire,
@@ -274,7 +274,7 @@ class EpreuveForm(forms.ModelForm):  # type: ignore[type-arg]
                 double = Epreuve(pk=self.instance.pk, statut=Statut.SOUMISE, sha256=pdf.sha256)
                 refuse_a_double(double)
         except APIException as refusal:
-            self.add_error(field, ValidationError(_text(refusal)))
+            self.add_error(field, ValidationError(in_words(refusal)))
 
 
 class RejectionForm(forms.Form):
@@ -289,11 +289,6 @@ class RejectionForm(forms.Form):
 
 # What the page that asks for a reason sends again, for the same action on the same rows.
 POSTED_AGAIN = ("action", "select_across", ACTION_CHECKBOX_NAME)
-
-
-def _text(refusal: APIException) -> str:
-    detail = refusal.detail
-    return " ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
 
 
 @admin.register(Epreuve)

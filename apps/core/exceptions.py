@@ -4,6 +4,12 @@ from django.conf import settings
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 
 
+def in_words(refusal: APIException) -> str:
+    """Where there are no fields to hang it on."""
+    detail = refusal.detail
+    return " ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
+
+
 class Conflict(APIException):
     status_code = 409
     default_code = "conflit"

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import ISO_8601, serializers
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.fields import SkipField, get_error_detail
 from rest_framework_simplejwt.exceptions import InvalidToken
@@ -391,7 +391,7 @@ class FacetsSerializer(serializers.Serializer[Any]):
     corrige = CorrigeFacetSerializer(many=True)
 
 
-class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
+class EpreuveFactsSerializer(serializers.ModelSerializer[Epreuve]):
     """What its author says of an épreuve; counters, dates and owners are not theirs to set."""
 
     serializer_choice_field = Choice
@@ -400,12 +400,6 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
     filiere = CodeField(queryset=Filiere.objects.all(), allow_null=True, required=False)
     enseignant = IdField(
         queryset=User.objects.exclude(role=Role.ETUDIANT), allow_null=True, required=False
-    )
-    fichier = DocumentField(
-        help_text="Le sujet : un PDF, ou des photographies JPEG ou PNG dans l'ordre des pages."
-    )
-    fichier_corrige = DocumentField(
-        required=False, allow_null=True, help_text="Le corrigé, de même ; nul : le retirer."
     )
 
     class Meta:
@@ -423,15 +417,40 @@ class EpreuveWriteSerializer(serializers.ModelSerializer[Epreuve]):
             "annee",
             "enseignant",
             "enseignant_nom",
-            "fichier",
-            "fichier_corrige",
             "corrige_visible_le",
         )
+
+
+class EpreuveWriteSerializer(EpreuveFactsSerializer):
+    fichier = DocumentField(
+        help_text="Le sujet : un PDF, ou des photographies JPEG ou PNG dans l'ordre des pages."
+    )
+    fichier_corrige = DocumentField(
+        required=False, allow_null=True, help_text="Le corrigé, de même ; nul : le retirer."
+    )
+
+    class Meta(EpreuveFactsSerializer.Meta):
+        fields = (*EpreuveFactsSerializer.Meta.fields, "fichier", "fichier_corrige")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Set the files apart, which are not assigned like the other fields."""
         files = {name: attrs.pop(name) for name in DOCUMENTS.values() if name in attrs}
         return attrs | {"fichiers": files}
+
+
+class CatalogueLineSerializer(EpreuveFactsSerializer):
+    """A line of a catalogue, once its names are codes; its files are read apart."""
+
+    corrige_visible_le = serializers.DateTimeField(
+        required=False,
+        input_formats=[ISO_8601, "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"],
+        error_messages={"invalid": "Écrivez une date comme 2027-06-15 08:00 ou 15/06/2027 08:00."},
+    )
+
+    class Meta(EpreuveFactsSerializer.Meta):
+        fields = (*EpreuveFactsSerializer.Meta.fields, "reference_externe")
+        # Whose reference it is, the import knows and says.
+        extra_kwargs: ClassVar[dict[str, Any]] = {"reference_externe": {"validators": []}}
 
 
 class EpreuveDepositSerializer(EpreuveWriteSerializer):

@@ -260,6 +260,8 @@ CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 INSCRIPTION_OUVERTE = env.boolean("INSCRIPTION_OUVERTE", False)
 CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
+# The ZIP of PDFs of the administration's import; unpacked it may be twice as large.
+IMPORT_ARCHIVE_MAX_OCTETS = env.integer("IMPORT_ARCHIVE_MAX_MO", 100, minimum=1) * 1024 * 1024
 # As many different people hide a comment until a moderator has looked.
 SIGNALEMENTS_MASQUAGE = env.integer("SIGNALEMENTS_MASQUAGE", 3, minimum=1)
 LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)

@@ -153,9 +153,9 @@ def test_a_malformed_catalogue_changes_nothing(write, capsys):
     assert not User.objects.exists()
 
 
-def test_a_file_in_another_encoding_says_so(tmp_path, capsys):
-    path = tmp_path / "latin.csv"
-    path.write_bytes("user_id,item_id,timestamp\né,1,1\n".encode("latin-1"))
+def test_a_file_in_no_encoding_says_so(tmp_path, capsys):
+    path = tmp_path / "abime.csv"
+    path.write_bytes("user_id,item_id,timestamp\né,1,1\n".encode() + b"\xff,1,1\n")
     with pytest.raises(CommandError, match="UTF-8"):
         run(capsys, str(path))
 

@@ -67,6 +67,13 @@ def test_each_person_of_the_list_gets_an_account(run):
     assert User.objects.get(matricule="IMSP/24-002").niveau == "L2"
 
 
+def test_a_list_as_excel_writes_it_is_read(tmp_path, secrets):
+    path = tmp_path / "liste.csv"
+    path.write_bytes(LIST.replace(",", ";").encode("cp1252"))
+    call_command("import_users", path, f"--output={secrets}", verbosity=0)
+    assert User.objects.get(matricule="IMSP/24-001").first_name == "Nadège"
+
+
 def test_the_passwords_are_in_a_file_that_its_owner_alone_reads(run, secrets):
     run(LIST)
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600

@@ -14,48 +14,64 @@ from apps.core.exceptions import Conflict, Duplicate
 from apps.core.models import Epreuve, Filiere, Matiere, Statut, User
 from apps.core.review import TRANSITIONS, Action, actions_from
 from apps.core.services import journal
-from apps.core.services.files import Pdf, new_files
+from apps.core.services.files import FileSet, Pdf, new_files
 from apps.core.services.search_index import forget_words, index_epreuves
 from apps.core.signals import catalogue_changed
 from apps.core.tasks import draw_vignette_task, extract_text_task, hand_over
 from apps.core.text import words
 
 
-def deposit_epreuve(
+def deposit_epreuve(**given: Any) -> Epreuve:
+    """As `add_epreuve`, on its own."""
+    with new_files() as files, transaction.atomic():
+        return add_epreuve(files, **given)
+
+
+def edit_epreuve(epreuve: Epreuve, **given: Any) -> Epreuve:
+    """As `change_epreuve`, on its own."""
+    with new_files() as files, transaction.atomic():
+        return change_epreuve(files, epreuve, **given)
+
+
+def add_epreuve(
+    files: FileSet,
     *,
     auteur: User,
     fichiers: Mapping[str, Pdf | None],
     statut: Statut = Statut.SOUMISE,
     **fields: Any,
 ) -> Epreuve:
-    """Raises Duplicate where the bank already holds the file."""
+    """In the caller's transaction; raises Duplicate where the bank already holds the file."""
     epreuve = Epreuve(depose_par=auteur, **fields)
-    with new_files() as files, transaction.atomic():
-        files.put(epreuve, fichiers)
-        _set_statut(epreuve, statut)
-        _save(epreuve)
-        journal.note(epreuve, f"Déposée : {statut.label}.", par=auteur, flag=ADDITION)
-        _index(epreuve, new_subject=True)
-        hand_over(draw_vignette_task, epreuve.pk)
+    files.put(epreuve, fichiers)
+    _set_statut(epreuve, statut)
+    _save(epreuve)
+    journal.note(epreuve, f"Déposée : {statut.label}.", par=auteur, flag=ADDITION)
+    _index(epreuve, new_subject=True)
+    hand_over(draw_vignette_task, epreuve.pk)
     return epreuve
 
 
-def edit_epreuve(
-    epreuve: Epreuve, *, par: User, fichiers: Mapping[str, Pdf | None], **fields: Any
+def change_epreuve(
+    files: FileSet,
+    epreuve: Epreuve,
+    *,
+    par: User,
+    fichiers: Mapping[str, Pdf | None],
+    **fields: Any,
 ) -> Epreuve:
-    """Replace the given fields and files only; raises Duplicate like a deposit."""
-    with new_files() as files, transaction.atomic():
-        locked = _locked(epreuve.pk)
-        for name, value in fields.items():
-            setattr(locked, name, value)
-        files.put(locked, fichiers)
-        _save(locked)
-        if changed := [*fields, *fichiers]:
-            labels = ", ".join(str(label_for_field(name, Epreuve)) for name in changed)
-            journal.note(locked, f"Modifiée : {labels}.", par=par)
-        _index(locked, new_subject="fichier" in fichiers)
-        if fichiers.get("fichier"):
-            hand_over(draw_vignette_task, locked.pk)
+    """Replace the given fields and files only; raises Duplicate like `add_epreuve`."""
+    locked = _locked(epreuve.pk)
+    for name, value in fields.items():
+        setattr(locked, name, value)
+    files.put(locked, fichiers)
+    _save(locked)
+    if changed := [*fields, *fichiers]:
+        labels = ", ".join(str(label_for_field(name, Epreuve)) for name in changed)
+        journal.note(locked, f"Modifiée : {labels}.", par=par)
+    _index(locked, new_subject="fichier" in fichiers)
+    if fichiers.get("fichier"):
+        hand_over(draw_vignette_task, locked.pk)
     return locked
 
 

@@ -202,7 +202,8 @@ class FileSet:
     def _write(self, name: str, content: File[bytes]) -> str:
         # Noted before it is written: a full disk leaves half a file.
         self.added.append(name)
-        return default_storage.save(name, content)
+        # Opened again if it was closed: of a thousand files few are open at a time.
+        return default_storage.save(name, content.open())
 
     def delete(self, names: list[str]) -> None:
         for name in names:

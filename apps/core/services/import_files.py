@@ -1,11 +1,13 @@
-"""Read CSV and TSV files: a log, a catalogue, a list of people; refuse what makes no sense."""
+"""Read CSV and TSV files: logs, catalogues, lists of people; refuse what makes no sense."""
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -51,6 +53,17 @@ class MalformedFile(Exception):
     """The file cannot be read for what it should be; nothing was written."""
 
 
+@contextmanager
+def gone_if_it_fails(path: Path | None) -> Iterator[None]:
+    """Leave no half-written file behind."""
+    try:
+        yield
+    except BaseException:
+        if path:
+            path.unlink()
+        raise
+
+
 @dataclass(frozen=True)
 class ImportOptions:
     default_type: str = TypeInteraction.VUE
@@ -86,27 +99,56 @@ class CatalogueEntry:
     description: str
 
 
-class Table:
-    """A CSV or TSV file with a header; `user_id:token` is the column `user_id`, of type token."""
+# Of two bytes, an accented letter of UTF-8; in Windows-1252, a pair that no French has.
+_UTF8_LETTER = re.compile(rb"[\xc2-\xc5][\x80-\xbf]")
 
-    def __init__(self, path: Path, columns: Mapping[str, str], aliases: Aliases = LOG) -> None:
+
+def read_text(path: Path) -> str:
+    """UTF-8, or Windows-1252, in which a French spreadsheet writes CSV unless asked otherwise."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MalformedFile(f"{path.name} est illisible : {error.strerror}.") from None
+    if b"\0" in content:
+        raise MalformedFile(f"{path.name} contient des octets nuls : ce n'est pas du texte.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        damaged = MalformedFile(
+            f"{path.name} n'est ni en UTF-8 (octet {error.start}) ni en Windows-1252 : "
+            "enregistrez-le en « CSV UTF-8 »."
+        )
+    if _UTF8_LETTER.search(content):
+        raise damaged
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:
+        raise damaged from None
+
+
+class Table:
+    """A CSV or TSV file with a header; `user_id:token` is the column `user_id`, of type token.
+
+    `quoted`: a spreadsheet quotes whatever separates its cells; other exports by tabs quote
+    nothing, and a lone " is part of a title there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Mapping[str, str],
+        aliases: Aliases = LOG,
+        *,
+        quoted: bool = False,
+    ) -> None:
         self.path = path
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise MalformedFile(f"{path} est illisible : {error.strerror}.") from None
-        except UnicodeDecodeError as error:
-            raise MalformedFile(
-                f"{path} n'est pas en UTF-8 (octet {error.start}) : convertissez-le d'abord."
-            ) from None
-        if "\0" in text:
-            raise MalformedFile(f"{path} contient des octets nuls : ce n'est pas un fichier texte.")
+        text = read_text(path)
         first = text.partition("\n")[0]
         if not first.strip():
-            raise MalformedFile(f"{path} est vide ou n'a pas de ligne d'en-tête.")
+            raise MalformedFile(f"{path.name} est vide ou n'a pas de ligne d'en-tête.")
         delimiter = max("\t,;", key=first.count)
-        # Tab-separated exports quote nothing: a lone " is part of a title there.
-        quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+        is_bare = delimiter == "\t" and not quoted
+        quoting: Literal[0, 3] = csv.QUOTE_NONE if is_bare else csv.QUOTE_MINIMAL
         self.reader = csv.reader(
             io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
         )
@@ -118,14 +160,14 @@ class Table:
         found = {role: self._find(columns.get(role), aliases[role]) for role in aliases}
         self.index = {role: at for role, at in found.items() if at >= 0}
         if repeated := next((name for name in names if names.count(name) > 1), None):
-            raise MalformedFile(f"{path} a plusieurs colonnes « {repeated} ».")
+            raise MalformedFile(f"{path.name} a plusieurs colonnes « {repeated} ».")
 
     def _next(self) -> list[str] | None:
         try:
             return next(self.reader, None)
         except csv.Error as error:
             raise MalformedFile(
-                f"{self.path}, ligne {self.reader.line_num} : {error}. Rien n'a été importé."
+                f"{self.path.name}, ligne {self.reader.line_num} : {error}. Rien n'a été importé."
             ) from None
 
     def _find(self, named: str | None, aliases: tuple[str, ...]) -> int:
@@ -139,27 +181,33 @@ class Table:
         for role in roles:
             if role not in self.index or columns.get(role, self.name_of(role)) not in self.names:
                 raise MalformedFile(
-                    f"{self.path} n'a pas de colonne pour « {role} » parmi : "
+                    f"{self.path.name} n'a pas de colonne pour « {role} » parmi : "
                     f"{', '.join(self.names)}. Nommez-la avec --{role}-column."
                 )
 
     def name_of(self, role: str) -> str:
         return self.names[self.index[role]] if role in self.index else ""
 
+    def lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line number, cells); it is that of a spreadsheet, where a cell has line breaks."""
+        number = 1
+        while (row := self._next()) is not None:
+            number += 1
+            if any(cell.strip() for cell in row):
+                yield number, [cell.strip() for cell in row]
+
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (line number, role -> value); stop at the first line of another width."""
-        while (row := self._next()) is not None:
-            if not row:
-                continue
+        for number, row in self.lines():
             if len(row) != self.width:
                 raise MalformedFile(
-                    f"{self.path}, ligne {self.reader.line_num} : {len(row)} champs au lieu de "
+                    f"{self.path.name}, ligne {number} : {len(row)} champs au lieu de "
                     f"{self.width}. Rien n'a été importé."
                 )
-            yield (
-                self.reader.line_num,
-                {role: row[at].strip() for role, at in self.index.items()},
-            )
+            yield number, self.named(row)
+
+    def named(self, row: list[str]) -> dict[str, str]:
+        return {role: row[at] for role, at in self.index.items()}
 
 
 def read_events(path: Path, options: ImportOptions) -> list[Event]:
@@ -176,9 +224,9 @@ def read_events(path: Path, options: ImportOptions) -> list[Event]:
     if faults:
         more = len(faults) - LINES_SHOWN
         shown = "\n  ".join(faults[:LINES_SHOWN]) + (f"\n  … et {more} autres" if more > 0 else "")
-        raise MalformedFile(f"{path} est mal formé, rien n'a été importé :\n  {shown}")
+        raise MalformedFile(f"{path.name} est mal formé, rien n'a été importé :\n  {shown}")
     if not events:
-        raise MalformedFile(f"{path} ne contient aucune interaction.")
+        raise MalformedFile(f"{path.name} ne contient aucune interaction.")
     return events
 
 
@@ -234,7 +282,7 @@ def read_catalogue(path: Path, options: ImportOptions) -> dict[str, CatalogueEnt
     catalogue = {}
     for line, row in table.rows():
         if not row["epreuve"]:
-            raise MalformedFile(f"{path}, ligne {line} : « epreuve » est vide.")
+            raise MalformedFile(f"{path.name}, ligne {line} : « epreuve » est vide.")
         catalogue[row["epreuve"]] = _entry(path, line, row, several_subjects)
     return catalogue
 
@@ -254,7 +302,7 @@ def _entry(path: Path, line: int, row: dict[str, str], several: bool) -> Catalog
             description=", ".join(subjects.split()) if several else "",
         )
     except ValueError as error:
-        raise MalformedFile(f"{path}, ligne {line} : {error}. Rien n'a été importé.") from None
+        raise MalformedFile(f"{path.name}, ligne {line} : {error}. Rien n'a été importé.") from None
 
 
 def _year(text: str) -> int | None:
@@ -295,5 +343,5 @@ def read_people(path: Path, columns: Mapping[str, str]) -> list[Person]:
     empty = dict.fromkeys(PEOPLE, "")
     people = [Person(line=line, **(empty | row)) for line, row in table.rows()]
     if not people:
-        raise MalformedFile(f"{path} ne contient personne.")
+        raise MalformedFile(f"{path.name} ne contient personne.")
     return people

@@ -6,8 +6,7 @@ import csv
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +17,7 @@ from django.db import transaction
 
 from apps.core.models import Epreuve, Filiere, Niveau, Role, User
 from apps.core.services.epreuves import refresh_search_text
-from apps.core.services.import_files import Person, one_of, read_people
+from apps.core.services.import_files import Person, gone_if_it_fails, one_of, read_people
 from apps.core.services.imports import nomenclature
 from apps.core.text import normalise
 
@@ -52,10 +51,10 @@ def import_users(
     report.created = len(fresh)
     # A password cannot be read again once the account is there: first the file, then the account.
     if output and fresh:
-        with _secret_file(output) as file, _gone_if_it_fails(output):
+        with _secret_file(output) as file, gone_if_it_fails(output):
             _give_passwords(fresh, file, on_progress)
     # The file stays where the commit itself fails: the accounts may be there all the same.
-    with transaction.atomic(), _gone_if_it_fails(output if fresh else None):
+    with transaction.atomic(), gone_if_it_fails(output if fresh else None):
         _write(accounts, report)
         if output is None:
             transaction.set_rollback(True)
@@ -207,16 +206,6 @@ def _for_its_owner(path: str, flags: int) -> int:
 def _secret_file(path: Path) -> TextIO:
     """A new file that its owner alone reads."""
     return open(path, "x", encoding="utf-8", newline="", opener=_for_its_owner)
-
-
-@contextmanager
-def _gone_if_it_fails(path: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        if path:
-            path.unlink()
-        raise
 
 
 def _to_disk(file: TextIO) -> None:
