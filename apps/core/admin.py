@@ -29,6 +29,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from apps.core.admin_catalogue import CatalogueAdminMixin
 from apps.core.exceptions import Conflict, in_words
 from apps.core.models import (
     MOTIF_MAX,
@@ -292,7 +293,7 @@ POSTED_AGAIN = ("action", "select_across", ACTION_CHECKBOX_NAME)
 
 
 @admin.register(Epreuve)
-class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
+class EpreuveAdmin(CatalogueAdminMixin):
     form = EpreuveForm
     list_display = ("titre", "statut", "documents", "depose_par", "matiere", "niveau", "annee")
     list_filter = ("statut", "type_epreuve", "session", "niveau", "matiere", "filiere")
@@ -310,7 +311,7 @@ class EpreuveAdmin(ModelAdmin):  # type: ignore[misc]
         F("date_publication").desc(nulls_last=True),
         "-pk",
     )
-    actions = ("publish", "reject", "archive", "restore", "remove_corrige")
+    actions = ("publish", "reject", "archive", "restore", "remove_corrige", "export_selected")
     readonly_fields = (
         "statut",
         "motif_rejet",

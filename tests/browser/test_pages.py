@@ -5,6 +5,7 @@
 
 import datetime as dt
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,10 @@ from tests.factories import (
     PASSWORD,
     CommentaireFactory,
     EpreuveFactory,
+    MatiereFactory,
     SignalementFactory,
     UserFactory,
+    pdf,
     with_file,
 )
 
@@ -210,6 +213,73 @@ def test_a_moderator_empties_the_queues_and_hostile_words_stay_words(queue, watc
     look(None, "admin-commentaires-decides")
     assert page.get_by_text("à décider : 0").first.is_visible()
     assert watched.faults == []
+
+
+@pytest.fixture
+def catalogue(transactional_db: None, tmp_path: Path) -> dict[str, str]:
+    """Of good lines and of bad ones, with the ZIP of the good; hostile both."""
+    User.objects.create_superuser("rachidi", password=PASSWORD)
+    MatiereFactory(code="ANALYSE")
+    with_file(EpreuveFactory(titre=HOSTILE))
+    line = f'"{HOSTILE}";ANALYSE;{"long-" * 12}'
+    header = "titre;matiere;reference_externe;fichier\n"
+    names = [f"{n}-{'nom' * 20}.pdf" for n in range(3)]
+    texts = {
+        "bon": header + "".join(f"{line}{n};{name}\n" for n, name in enumerate(names)),
+        "faux": header + "".join(f'"";{HOSTILE};;{name}\n' for name in ("../x.pdf", *names)),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="cp1252")
+    with zipfile.ZipFile(tmp_path / "pdfs.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, pdf(name))
+    return {path.stem: str(path) for path in tmp_path.iterdir() if path.is_file()}
+
+
+def test_a_catalogue_is_rehearsed_then_imported_then_exported(catalogue, watched):
+    page = watched.page
+    watched.open("/admin/", "admin-connexion")
+    page.fill("[name=username]", "rachidi")
+    page.fill("[name=password]", PASSWORD)
+    page.click("[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+    def send(name: str, *said: str) -> None:
+        page.set_input_files("[name=catalogue]", catalogue[name])
+        page.set_input_files("[name=archive]", catalogue["pdfs"])
+        page.get_by_role("button", name="Vérifier").click()
+        for text in said:
+            page.get_by_text(text).first.wait_for()
+        watched.picture(f"admin-importer-{name}")
+        assert watched.too_wide() == [], name
+        assert page.title() != "XSS", name
+
+    def follow(name: str) -> None:
+        """One of the links above the list, which a phone keeps behind a button."""
+        if page.viewport_size["width"] < 1024:
+            page.get_by_text("more_horiz").click()
+            watched.picture("admin-epreuves-menu")
+            assert watched.too_wide() == []
+        page.get_by_role("link", name=name, exact=True).first.click()
+
+    watched.open("/admin/core/epreuve/", "admin-importer-depuis-la-liste")
+    assert watched.too_wide() == []
+    follow("Importer")
+    page.wait_for_load_state("networkidle")
+    watched.picture("admin-importer")
+    assert watched.too_wide() == []
+    send("faux", "Ligne 2, titre", "Ligne 2, fichier", "Ligne 5, matiere")
+    send("bon", "Aucune erreur", "3 ajouts", "Ligne 4 :", "<script>document.title")
+    page.get_by_role("button", name="Importer").click()
+    page.get_by_text("Catalogue importé").first.wait_for()
+    watched.picture("admin-importe")
+    assert watched.too_wide() == []
+    with page.expect_download() as download:
+        follow("Tout exporter")
+    exported = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert exported.count("document.title='XSS'</script>") == 4
+    # A download is no page: the browser calls the navigation off.
+    assert [fault for fault in watched.faults if "/exporter/ net::ERR_ABORTED" not in fault] == []
 
 
 def test_a_forgotten_password_is_replaced_on_a_page_of_ours(link, watched):

@@ -158,7 +158,7 @@ def test_an_export_comes_back_into_an_empty_bank(export, various, tmp_path, sett
 def test_an_export_brought_back_changes_nothing(export, various, tmp_path, capsys):
     export()
     call_command("import_epreuves", tmp_path / "catalogue.csv", "--existing=update", verbosity=0)
-    assert "0 épreuves ajoutées, 0 mises à jour, 7 inchangées" in capsys.readouterr().out
+    assert "0 ajouts, 0 mises à jour, 7 inchangées" in capsys.readouterr().out
     assert facts() == various
 
 

@@ -84,7 +84,7 @@ def line(**cells: str) -> str:
 
 
 def test_each_line_becomes_an_epreuve_with_its_files(run, folder):
-    assert "2 lignes lues, 2 épreuves ajoutées" in run(CATALOGUE)
+    assert "2 lignes lues, 2 ajouts" in run(CATALOGUE)
     analyse = Epreuve.objects.get(reference_externe="A-1")
     facts = ("titre", "niveau", "type_epreuve", "session", "semestre", "annee", "annee_academique")
     assert [getattr(analyse, fact) for fact in facts] == [
@@ -118,7 +118,7 @@ def test_published_at_once_where_asked(run):
 
 def test_a_dry_run_says_all_and_writes_nothing(run):
     out = run(line(matiere="Topologie"), "--dry-run", "--create-missing")
-    assert "1 épreuves ajoutées" in out
+    assert "1 ajouts" in out
     assert "2 PDF sans ligne" in out
     assert "rien n'a été écrit" in out
     assert not Epreuve.objects.exists()
@@ -166,8 +166,7 @@ def test_all_faults_are_told_at_once_by_line_and_column(run):
         "ligne 4, fichier : « absent.pdf » n'est pas parmi les PDF.",
         "ligne 5, toutes : 4 champs au lieu de 8.",
         "ligne 6, fichier : une nouvelle épreuve a son PDF.",
-        "5 lignes lues",
-        "10 erreurs",
+        "5 lignes lues, 10 erreurs, 2 PDF sans ligne.",
         "Rien n'a été écrit",
     ):
         assert said in out, said
@@ -254,7 +253,7 @@ def test_what_the_bank_has_is_told_skipped_or_updated(run):
     )
     assert "2 passées" in run(again, "--existing=skip")
     assert Epreuve.objects.get(pk=first.pk).titre == "Analyse 1"
-    assert "0 épreuves ajoutées, 1 mises à jour, 1 inchangées" in run(again, "--existing=update")
+    assert "0 ajouts, 1 mises à jour, 1 inchangées" in run(again, "--existing=update")
     after = Epreuve.objects.get(pk=first.pk)
     # An empty cell says nothing: the year stays.
     assert (after.titre, after.annee, after.fichier) == ("Analyse I", 2024, first.fichier)
@@ -271,7 +270,7 @@ def test_a_file_without_reference_is_known_by_its_bytes(run, folder):
 
 def test_an_archived_file_may_come_back(run, folder):
     with_file(EpreuveFactory(statut=Statut.ARCHIVEE), (folder / "a.pdf").read_bytes())
-    assert "1 épreuves ajoutées" in run(line())
+    assert "1 ajouts" in run(line())
 
 
 def test_an_update_replaces_a_file_and_deletes_the_old_one(

@@ -1,6 +1,6 @@
 """The PDFs of a ZIP that somebody sent, unpacked within bounds under names of our own."""
 
-import lzma
+import errno
 import shutil
 import stat
 import tempfile
@@ -22,7 +22,6 @@ _BROKEN = (
     zipfile.BadZipFile,
     NotImplementedError,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
     ValueError,
 )
@@ -30,17 +29,23 @@ _ENTRY = b"PK\x01\x02"
 
 
 @contextmanager
-def unpacked(archive: Path) -> Iterator[dict[str, Path]]:
+def unpacked(archive: Path | None) -> Iterator[dict[str, Path]]:
     """Name in the ZIP -> file on disk, until the block ends; raises MalformedFile.
 
     A folder that holds everything may be left out of the names.
     """
+    if archive is None:
+        yield {}
+        return
     with tempfile.TemporaryDirectory(prefix="banque-import-") as folder:
         try:
             _refuse_a_crowd(archive)
             with zipfile.ZipFile(archive) as opened:
                 documents = _unpack(opened, Path(folder))
-        except _BROKEN:
+        except (*_BROKEN, OSError) as error:
+            # A member said to start before the file does: the disk itself says other things.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             raise MalformedFile("L'archive n'est pas un ZIP, ou elle est abîmée.") from None
         yield documents
 
@@ -80,6 +85,9 @@ def _refuse(name: str, member: zipfile.ZipInfo) -> None:
         raise MalformedFile(f"L'archive a un chemin interdit : « {name} ».")
     if member.flag_bits & 1:
         raise MalformedFile(f"L'archive est protégée (« {name} ») : ôtez son mot de passe.")
+    # zipfile unpacks the others by blocks of any size.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MalformedFile(f"« {name} » : refaites l'archive en ZIP ordinaire.")
     if member.file_size > RATIO_MAX * max(member.compress_size, 1):
         raise MalformedFile(f"« {name} » se déplie plus de {RATIO_MAX} fois : refusé.")
 

@@ -56,7 +56,7 @@ class Existing(models.TextChoices):
 
 
 class Outcome(models.TextChoices):
-    ADDED = "added", "ajoutée"
+    ADDED = "added", "ajout"
     UPDATED = "updated", "mise à jour"
     UNCHANGED = "unchanged", "inchangée"
     SKIPPED = "skipped", "passée : déjà dans la banque"
@@ -98,17 +98,20 @@ class CatalogueReport:
     faults: list[Fault] = field(default_factory=list)
 
     def __str__(self) -> str:
+        """Of the lines only where none is at fault: else nothing becomes of any."""
         counts = Counter(one.outcome for one in self.done)
-        said = (
-            f"{self.read} lignes lues",
-            f"{counts[Outcome.ADDED]} épreuves ajoutées",
+        became = (
+            f"{counts[Outcome.ADDED]} ajouts",
             f"{counts[Outcome.UPDATED]} mises à jour",
             f"{counts[Outcome.UNCHANGED]} inchangées",
             f"{counts[Outcome.SKIPPED]} passées",
-            f"{self.unnamed} PDF sans ligne",
-            f"{len(self.faults)} erreurs",
         )
-        return ", ".join(said) + "."
+        said = (
+            f"{self.read} lignes lues",
+            *([f"{len(self.faults)} erreurs"] if self.faults else became),
+            f"{self.unnamed} PDF sans ligne",
+        )
+        return f"{', '.join(said)}."
 
     def first_faults(self) -> list[str]:
         more = len(self.faults) - FAULTS_SHOWN

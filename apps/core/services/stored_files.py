@@ -9,10 +9,11 @@ from django.db import models
 from django.utils import timezone
 
 from apps.core.models import Epreuve
+from apps.core.services import waiting_imports
 
 # A deposit writes its files before the row that names them is committed.
 SETTLED_AFTER = dt.timedelta(hours=24)
-FOLDERS = ("epreuves", "vignettes")
+FOLDERS = ("epreuves", "vignettes", waiting_imports.FOLDER)
 
 
 def orphans(*, settled_after: dt.timedelta = SETTLED_AFTER) -> list[str]:
