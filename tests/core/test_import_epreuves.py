@@ -166,7 +166,7 @@ def test_all_faults_are_told_at_once_by_line_and_column(run):
         "ligne 4, fichier : « absent.pdf » n'est pas parmi les PDF.",
         "ligne 5, toutes : 4 champs au lieu de 8.",
         "ligne 6, fichier : une nouvelle épreuve a son PDF.",
-        "5 lignes lues, 10 erreurs, 2 PDF sans ligne.",
+        "5 lignes lues, 10 erreurs, 1 PDF sans ligne.",
         "Rien n'a été écrit",
     ):
         assert said in out, said

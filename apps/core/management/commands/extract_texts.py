@@ -2,8 +2,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from tqdm import tqdm
 
+from apps.core.management.progress import progress
 from apps.core.services.subject_texts import extract_texts
 
 
@@ -18,11 +18,6 @@ class Command(BaseCommand):
         parser.add_argument("--all", action="store_true", help="relit aussi ceux qui l'ont été")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with tqdm(desc="Sujets", unit=" sujets", disable=options["verbosity"] == 0) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with progress("Sujets", "sujets", verbosity=options["verbosity"]) as show:
             read, without = extract_texts(everything=options["all"], on_progress=show)
         self.stdout.write(f"Sujets lus : {read}, dont sans texte : {without}.")

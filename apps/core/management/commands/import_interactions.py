@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from tqdm import tqdm
 
+from apps.core.management.progress import progress
 from apps.core.models import TypeInteraction
 from apps.core.services.import_files import LINES_SHOWN, ImportOptions, MalformedFile
 from apps.core.services.imports import ImportReport, import_interactions
@@ -64,12 +64,7 @@ class Command(BaseCommand):
             )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with tqdm(desc="Interactions", unit=" lignes", disable=options["verbosity"] == 0) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with progress("Interactions", "lignes", verbosity=options["verbosity"]) as show:
             try:
                 report = import_interactions(
                     options["file"],

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, OperationalError
-from tqdm import tqdm
 
+from apps.core.management.progress import progress
 from apps.core.services.import_files import LINES_SHOWN, PEOPLE, MalformedFile
 from apps.core.services.import_users import AccountsReport, import_users
 
@@ -48,12 +48,7 @@ class Command(BaseCommand):
         output = None if options["dry_run"] else options["output"]
         if not (output or options["dry_run"]):
             raise CommandError("Donnez --output, un fichier neuf pour les mots de passe.")
-        with tqdm(desc="Comptes", unit=" comptes", disable=options["verbosity"] == 0) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with progress("Comptes", "comptes", verbosity=options["verbosity"]) as show:
             try:
                 report = import_users(
                     options["file"],

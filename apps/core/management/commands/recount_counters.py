@@ -2,8 +2,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from tqdm import tqdm
 
+from apps.core.management.progress import progress
 from apps.core.models import Epreuve
 from apps.core.services.counters import recount
 
@@ -24,14 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         ids = list(Epreuve.objects.values_list("pk", flat=True))
-        with tqdm(
-            total=len(ids), desc="Épreuves", unit="", disable=options["verbosity"] == 0
-        ) as bar:
-            found = recount(
-                ids,
-                repair=not options["dry_run"],
-                on_progress=lambda done, total: bar.update(done - bar.n),
-            )
+        with progress("Épreuves", "épreuves", verbosity=options["verbosity"]) as show:
+            found = recount(ids, repair=not options["dry_run"], on_progress=show)
         for epreuve, counter, stored, counted in found:
             self.stdout.write(f"épreuve {epreuve} : {counter} vaut {stored}, compté {counted}")
         if found and options["dry_run"]:
