@@ -250,7 +250,7 @@ def test_an_answer_is_compressed(nginx: Nginx) -> None:
     assert answer.body[:2] == b"\x1f\x8b"
 
 
-def test_a_deposit_may_be_large_and_nothing_else(awa: Client) -> None:
+def test_a_deposit_and_an_import_may_be_large_and_nothing_else(awa: Client) -> None:
     large = b"x" * (5 * 1024 * 1024)
     assert awa.post("/api/epreuves/", large).status == 403
     refused = awa.post("/api/evaluations/", large)
@@ -258,6 +258,9 @@ def test_a_deposit_may_be_large_and_nothing_else(awa: Client) -> None:
     assert refused.json["errors"][0]["code"] == "trop_volumineux"
     assert refused.json["request_id"] == refused.headers["X-Request-ID"]
     assert awa.post("/api/epreuves/", b"x" * (42 * 1024 * 1024)).status == 413
+    # The ZIP of an import; nobody's, it is not read.
+    assert awa.post("/admin/core/epreuve/importer/", b"x" * (100 * 1024 * 1024)).status == 302
+    assert awa.post("/admin/core/epreuve/importer/", b"x" * (122 * 1024 * 1024)).status == 413
 
 
 def test_a_refusal_reaches_who_sent_a_body_that_nobody_read(nginx: Nginx, awa: Client) -> None:
