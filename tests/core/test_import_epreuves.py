@@ -1,16 +1,20 @@
 import datetime as dt
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connection, transaction
 from pypdf import PdfReader, PdfWriter
 
 from apps.core.models import Epreuve, Filiere, Matiere, Role, Statut, TexteEpreuve
 from apps.core.services import import_epreuves as service
+from apps.core.services.epreuves import deposit_epreuve
 from apps.recommender.services.catalogue import catalogue_generation
 from tests.core.test_admin import history
 from tests.factories import (
@@ -368,6 +372,38 @@ def test_a_file_that_came_in_between_leaves_all_undone(run, folder, monkeypatch)
     assert "Ce fichier est déjà dans la banque" in run(CATALOGUE, fails=True)
     assert Epreuve.objects.count() == 1
     assert stored() == before
+
+
+@pytest.mark.requires("postgresql")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("statut", [Statut.SOUMISE, Statut.PUBLIEE])
+def test_an_import_and_a_deposit_do_not_lock_each_other_out(run, rachidi, monkeypatch, statut):
+    """They share words, which come in another order, and the generation of the catalogue."""
+    text = "titre;matiere;fichier\nZygote;ANALYSE;a.pdf\nAbaque;ANALYSE;TD/b.pdf\n"
+    matiere, first_is_in = Matiere.objects.get(code="ANALYSE"), threading.Event()
+    real = service.add_epreuve
+
+    def slowly(files, **given):
+        real(files, **given)
+        first_is_in.set()
+        time.sleep(0.5)
+
+    def deposit() -> int:
+        first_is_in.wait(30)
+        try:
+            titre = "Abaque du zygote"
+            with transaction.atomic():
+                given = {"titre": titre, "matiere": matiere, "statut": statut}
+                return deposit_epreuve(auteur=rachidi, fichiers={}, **given).pk
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(service, "add_epreuve", slowly)
+    with ThreadPoolExecutor(1) as other:
+        deposited = other.submit(deposit)
+        run(text, "--publish")
+        assert Epreuve.objects.filter(pk=deposited.result(30)).exists()
+    assert Epreuve.objects.count() == 3
 
 
 def test_somebody_is_the_author(run):

@@ -34,6 +34,8 @@ from apps.core.services.epreuves import add_epreuve, change_epreuve
 from apps.core.services.files import FileSet, Pdf, new_files, read_pdf
 from apps.core.services.import_files import MalformedFile, Table
 from apps.core.services.imports import nomenclature
+from apps.core.services.search_index import learn_words, text_of
+from apps.core.signals import catalogue_changed
 from apps.core.text import normalise
 
 LINES_MAX = 5_000
@@ -145,6 +147,7 @@ def import_epreuves(
             if report.faults or options.dry_run:
                 transaction.set_rollback(True)  # The names made for `create_missing`.
                 return report
+            _lock(changes, options)
             for number, change in enumerate(changes, start=len(lines) + 1):
                 change.write(files, par, options)
                 on_progress(number, total)
@@ -250,6 +253,14 @@ class _Change:
             return Outcome.ADDED
         return Outcome.UPDATED if self.fields or self.pdfs else Outcome.UNCHANGED
 
+    @property
+    def foreseen(self) -> Epreuve:
+        """As it will be; not saved."""
+        epreuve = self.existing or Epreuve()
+        for name, value in self.fields.items():
+            setattr(epreuve, name, value)
+        return epreuve
+
     def write(self, files: FileSet, par: User, options: CatalogueOptions) -> None:
         with ExitStack() as opened:
             for pdf in self.pdfs.values():
@@ -260,6 +271,20 @@ class _Change:
             else:
                 statut = Statut.PUBLIEE if options.publish else Statut.SOUMISE
                 add_epreuve(files, auteur=par, fichiers=fichiers, statut=statut, **self.fields)
+
+
+def _lock(changes: list[_Change], options: CatalogueOptions) -> None:
+    """In the order in which one deposit or edit locks: rows, catalogue, words.
+
+    Line after line the words would come in any order, and a deposit beside it could wait for the
+    import while the import waits for it.
+    """
+    known = [change.existing for change in changes if change.existing]
+    rows = Epreuve.objects.select_for_update(no_key=True).order_by("pk")
+    list(rows.filter(pk__in=[epreuve.pk for epreuve in known]))
+    if options.publish or any(epreuve.statut == Statut.PUBLIEE for epreuve in known):
+        catalogue_changed.send(sender=Epreuve)
+    learn_words([text_of(change.foreseen) for change in changes])
 
 
 def _check(lines: list[_Line], options: CatalogueOptions, report: CatalogueReport) -> list[_Change]:

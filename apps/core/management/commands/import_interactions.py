@@ -22,7 +22,8 @@ COLUMNS = {
 
 class Command(BaseCommand):
     help = (
-        "Importe un journal d'interactions réel (CSV ou TSV avec en-tête, UTF-8).\n\n"
+        "Importe un journal d'interactions réel (CSV ou TSV avec en-tête, UTF-8 ou\n"
+        "Windows-1252).\n\n"
         "Tout est écrit en une transaction : un fichier mal formé ne change rien. Les lignes qui\n"
         "nomment une personne ou une épreuve inconnue sont refusées, avec leur numéro, sauf avec\n"
         "--create-missing. Une interaction du même type, de la même personne, sur la même épreuve\n"

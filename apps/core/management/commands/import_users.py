@@ -12,9 +12,10 @@ from apps.core.services.import_users import AccountsReport, import_users
 
 class Command(BaseCommand):
     help = (
-        "Crée les comptes d'une liste de personnes (CSV ou TSV avec en-tête, UTF-8) : matricule,\n"
-        "nom, prenom, email, filiere, niveau ; au besoin role (etudiant, enseignant) et username\n"
-        "(défaut : le matricule en minuscules). « prenom » peut manquer si « nom » dit tout.\n\n"
+        "Crée les comptes d'une liste de personnes (CSV ou TSV avec en-tête, UTF-8 ou\n"
+        "Windows-1252) : matricule, nom, prenom, email, filiere, niveau ; au besoin role\n"
+        "(etudiant, enseignant) et username (défaut : le matricule en minuscules). « prenom »\n"
+        "peut manquer si « nom » dit tout.\n\n"
         "Chaque compte reçoit un mot de passe qui sert une fois, à en choisir un autre ; ils sont\n"
         "écrits dans --output, un fichier neuf que seul son propriétaire lit. Un matricule déjà\n"
         "connu garde son nom d'utilisateur, son rôle et son mot de passe ; son nom, son adresse,\n"
