@@ -1,5 +1,6 @@
 """Fields whose refusals name what is allowed, and that no input can break."""
 
+import datetime as dt
 from typing import Any, NoReturn
 
 from django.db.models import QuerySet
@@ -97,6 +98,17 @@ class DocumentField(serializers.FileField):
     def to_internal_value(self, data: Any) -> Pdf:  # type: ignore[override]
         sent = data if isinstance(data, list) and data else [data]
         return read_document([super(DocumentField, self).to_internal_value(one) for one in sent])
+
+
+class MomentField(serializers.DateTimeField):
+    default_error_messages = {"overflow": "Cette date n'existe pas ici."}
+
+    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
+        """The library lets the first day of the calendar overflow in a zone east of Greenwich."""
+        try:
+            return super().enforce_timezone(value)
+        except OverflowError:
+            self.fail("overflow")
 
 
 class PasswordField(serializers.CharField):

@@ -283,6 +283,11 @@ class Epreuve(models.Model):
         null=True,
         blank=True,
         db_index=True,
+        # The last day of the calendar is past it in another time zone, and breaks whoever shows it.
+        validators=[
+            MinValueValidator(dt.datetime(1900, 1, 1, tzinfo=dt.UTC)),
+            MaxValueValidator(dt.datetime(2100, 1, 1, tzinfo=dt.UTC)),
+        ],
         help_text="Avant cette date, seuls l'auteur et les administrateurs ont le corrigé. Vide : "
         "visible tout de suite.",
     )

@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import transaction
+from django.db import models, transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import ISO_8601, serializers
@@ -24,6 +24,7 @@ from apps.core.fields import (
     DocumentField,
     IdField,
     MineField,
+    MomentField,
     NoteField,
     PasswordField,
     PublishedField,
@@ -395,6 +396,10 @@ class EpreuveFactsSerializer(serializers.ModelSerializer[Epreuve]):
     """What its author says of an épreuve; counters, dates and owners are not theirs to set."""
 
     serializer_choice_field = Choice
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: MomentField,
+    }
 
     matiere = CodeField(queryset=Matiere.objects.all())
     filiere = CodeField(queryset=Filiere.objects.all(), allow_null=True, required=False)
@@ -441,16 +446,18 @@ class EpreuveWriteSerializer(EpreuveFactsSerializer):
 class CatalogueLineSerializer(EpreuveFactsSerializer):
     """A line of a catalogue, once its names are codes; its files are read apart."""
 
-    corrige_visible_le = serializers.DateTimeField(
-        required=False,
-        input_formats=[ISO_8601, "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"],
-        error_messages={"invalid": "Écrivez une date comme 2027-06-15 08:00 ou 15/06/2027 08:00."},
-    )
-
     class Meta(EpreuveFactsSerializer.Meta):
         fields = (*EpreuveFactsSerializer.Meta.fields, "reference_externe")
-        # Whose reference it is, the import knows and says.
-        extra_kwargs: ClassVar[dict[str, Any]] = {"reference_externe": {"validators": []}}
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            # Whose reference it is, the import knows and says.
+            "reference_externe": {"validators": []},
+            "corrige_visible_le": {
+                "input_formats": [ISO_8601, "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"],
+                "error_messages": {
+                    "invalid": "Écrivez une date comme 2027-06-15 08:00 ou 15/06/2027 08:00."
+                },
+            },
+        }
 
 
 class EpreuveDepositSerializer(EpreuveWriteSerializer):

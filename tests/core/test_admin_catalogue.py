@@ -110,7 +110,7 @@ def test_faults_are_told_by_line_and_column_and_nothing_waits(desk, settings):
     ("catalogue", "archive", "told"),
     [
         ("", None, "Le fichier soumis est vide"),
-        ("titre;fichier\n", None, "pas de colonne matiere"),
+        ("titre;fichier\n", None, "colonne manque : matiere"),
         (CATALOGUE, b"%PDF-1.7", "pas un ZIP"),
     ],
 )

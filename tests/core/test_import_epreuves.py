@@ -331,10 +331,23 @@ def test_two_lines_are_not_about_the_same(run, second, column):
     assert f"ligne 3, {column} : la même épreuve est à la ligne 2" in run(text, fails=True)
 
 
-def test_a_column_that_is_missing_or_unknown_says_which(run):
-    out = run("titre;fichier;anée\nT;a.pdf;2024\n", fails=True)
-    assert "n'a pas de colonne matiere." in out
-    assert "colonne inconnue : anée" in out
+def test_a_column_that_is_missing_unknown_or_repeated_says_which(run):
+    out = run("titre;Titré;fichier;anée;\nT;U;a.pdf;2024;\n", fails=True)
+    assert "colonne manque : matiere ; inconnue : anée, sans nom ; répétée : titre." in out
+
+
+@pytest.mark.parametrize(
+    ("said", "fails"),
+    [
+        ("31/12/2099", False),
+        ("31/12/9999", True),
+        ("01/01/0001", True),
+        ("0001-01-01T00:00+14:00", True),
+    ],
+)
+def test_a_date_that_no_clock_shows_is_a_fault(run, said, fails):
+    out = run(line(corrige_visible_le=said), fails=fails)
+    assert ("ligne 2, corrige_visible_le" in out) == fails
 
 
 @pytest.mark.parametrize("text", ["", "titre;matiere;fichier\n", "titre;matiere;fichier\n;;\n"])

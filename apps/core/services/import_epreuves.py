@@ -213,14 +213,16 @@ class _Line:
 def _read(catalogue: Path, report: CatalogueReport) -> list[_Line]:
     known = {name: (name,) for name in (*COLUMNS, *TOLD)}
     table = Table(catalogue, {}, known, quoted=True)
-    needed = [name for name in ("titre", "matiere", "fichier") if name not in table.index]
-    unknown = [name for name in table.names if normalise(name) not in known]
-    if needed or unknown:
+    given = [normalise(name) for name in table.names]
+    wrong = {
+        "manque": [name for name in ("titre", "matiere", "fichier") if name not in given],
+        "inconnue": [name or "sans nom" for name in table.names if normalise(name) not in known],
+        "répétée": sorted({name for name in given if given.count(name) > 1}),
+    }
+    if any(wrong.values()):
+        told = (f"{how} : {', '.join(names)}" for how, names in wrong.items() if names)
         raise MalformedFile(
-            f"{catalogue.name}"
-            + (f" n'a pas de colonne {', '.join(needed)}." if needed else "")
-            + (f" a une colonne inconnue : {', '.join(unknown)}." if unknown else "")
-            + f" Colonnes admises : {', '.join(COLUMNS)}."
+            f"{catalogue.name}, colonne {' ; '.join(told)}. Admises : {', '.join(COLUMNS)}."
         )
     lines = []
     for number, cells in table.lines():
