@@ -387,6 +387,22 @@ def test_a_file_that_came_in_between_leaves_all_undone(run, folder, monkeypatch)
     assert stored() == before
 
 
+@pytest.mark.parametrize("becomes", [b"%PDF-1.7 autre", None])
+def test_a_pdf_that_changed_since_it_was_checked_is_not_stored(run, folder, monkeypatch, becomes):
+    real = service._check
+
+    def change_meanwhile(*args):
+        changes = real(*args)
+        target = folder / "TD/b.pdf"
+        target.unlink() if becomes is None else target.write_bytes(becomes)
+        return changes
+
+    monkeypatch.setattr(service, "_check", change_meanwhile)
+    assert "b.pdf a " in run(CATALOGUE, fails=True)
+    assert not Epreuve.objects.exists()
+    assert stored() == []
+
+
 @pytest.mark.requires("postgresql")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("statut", [Statut.SOUMISE, Statut.PUBLIEE])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,13 +267,25 @@ class _Change:
     def write(self, files: FileSet, par: User, options: CatalogueOptions) -> None:
         with ExitStack() as opened:
             for pdf in self.pdfs.values():
-                opened.callback(pdf.content.close)
+                opened.enter_context(_reopened(pdf))
             fichiers = {DOCUMENTS[column]: pdf for column, pdf in self.pdfs.items()}
             if self.existing:
                 change_epreuve(files, self.existing, par=par, fichiers=fichiers, **self.fields)
             else:
                 statut = Statut.PUBLIEE if options.publish else Statut.SOUMISE
                 add_epreuve(files, auteur=par, fichiers=fichiers, statut=statut, **self.fields)
+
+
+@contextmanager
+def _reopened(pdf: Pdf) -> Iterator[None]:
+    """Raises Conflict where it is no longer the file that was checked."""
+    path = Path(pdf.content.name or "")
+    if not path.is_file():
+        raise Conflict(f"{path.name} a disparu pendant l'import, rien n'a été écrit.")
+    with pdf.content.open() as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != pdf.sha256:
+            raise Conflict(f"{path.name} a changé pendant l'import, rien n'a été écrit.")
+        yield
 
 
 def _lock(changes: list[_Change], options: CatalogueOptions) -> None:
