@@ -122,7 +122,8 @@ def recommendations(base_url: str) -> dict[str, Any]:
     token = json.loads(
         call(f"{base_url}/api/token/", body={"username": USERNAME, "password": PASSWORD})
     )["access"]
-    answer = call(f"{base_url}/api/recommendations/personalized/?top_k=10", token)
+    asked = "personalized/?top_k=10&champs=titre,matiere_nom,niveau"
+    answer = call(f"{base_url}/api/recommendations/{asked}", token)
     return dict(json.loads(answer))
 
 
@@ -141,7 +142,7 @@ def show(answer: dict[str, Any]) -> None:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     epreuve = row["epreuve"]
-    names = (epreuve["titre"], epreuve["matiere"]["nom"], epreuve["niveau"])
+    names = (epreuve["titre"], epreuve["matiere_nom"], epreuve["niveau"])
     return (f"{row['rang']:>4}", f"{row['score']:.3f}", *names, row["source"])
 
 

@@ -59,9 +59,7 @@ def test_a_paper_is_deposited_published_found_used_and_learnt(client):
         "/api/recommendations/similar/", {"epreuve_id": deposited.data["id"], "top_k": 3}
     )
     assert similar.data["source"] == "contenu"
-    assert similar.data["recommendations"][0]["epreuve"]["matiere"]["code"] == (
-        "EQUATIONS-DIFFERENTIELLES"
-    )
+    assert similar.data["recommendations"][0]["epreuve"]["matiere"] == ("EQUATIONS-DIFFERENTIELLES")
 
     assert student.post(f"{epreuve}view/").status_code == 201
     link = student.post(f"{epreuve}download/").data

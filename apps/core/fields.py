@@ -1,6 +1,7 @@
 """Fields whose refusals name what is allowed, and that no input can break."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.db.models import QuerySet
@@ -55,6 +56,23 @@ class CodeField(serializers.SlugRelatedField[Any]):
             rows: QuerySet[Any] = self.get_queryset()  # type: ignore[assignment]
             kwargs["allowed"] = ", ".join(sorted(row.code for row in rows))
         super().fail(key, **kwargs)
+
+
+class ChampsField(serializers.CharField):
+    """Names of fields, separated by commas: the answer has these and no other."""
+
+    default_error_messages = {"unknown": "Champ inconnu. Champs admis : {allowed}."}
+
+    def __init__(self, allowed: Sequence[str], **kwargs: Any) -> None:
+        self.allowed = allowed
+        names = f"Les seuls champs voulus, séparés par des virgules, parmi : {', '.join(allowed)}."
+        super().__init__(required=False, help_text=names, **kwargs)
+
+    def to_internal_value(self, data: Any) -> frozenset[str]:  # type: ignore[override]
+        names = frozenset(super().to_internal_value(data).split(","))
+        if not names <= {*self.allowed}:
+            self.fail("unknown", allowed=", ".join(self.allowed))
+        return names
 
 
 class IdField(serializers.PrimaryKeyRelatedField[Any]):

@@ -5,10 +5,11 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from apps.core.fields import Choice, CodeField, IdField
+from apps.core.fields import ChampsField, Choice, CodeField, IdField
 from apps.core.models import Filiere, Matiere, Niveau, Role, Session, TypeEpreuve, User
 from apps.core.pagination import Pagination
 from apps.core.querysets import EpreuveQuerySet
+from apps.core.serializers import EpreuveDetailSerializer, EpreuveSerializer
 
 
 class QueryString(serializers.Serializer[Any]):
@@ -96,7 +97,19 @@ def narrowed(
     return found if corrige is None else found.with_corrige_for(request.user, corrige)
 
 
-class EpreuveListQuery(EpreuveFilters, PageQuery):
+class CardsQuery(QueryString):
+    champs = ChampsField(EpreuveSerializer.Meta.fields)
+
+
+class EpreuveQuery(QueryString):
+    champs = ChampsField(EpreuveDetailSerializer.Meta.fields)
+
+
+class CardPageQuery(PageQuery, CardsQuery):
+    pass
+
+
+class EpreuveListQuery(EpreuveFilters, CardPageQuery):
     ORDERINGS = (
         "date_publication",
         "annee",
@@ -120,7 +133,7 @@ class EpreuveListQuery(EpreuveFilters, PageQuery):
         return {"ordering": default} | attrs
 
 
-class EpreuveTopQuery(EpreuveFilters):
+class EpreuveTopQuery(EpreuveFilters, CardsQuery):
     limite = serializers.IntegerField(min_value=1, max_value=50, default=10)
     exclude_seen = serializers.BooleanField(
         default=False, help_text="Sans celles que vous avez déjà vues."

@@ -30,6 +30,13 @@ class ErrorResponseSerializer(serializers.Serializer[Any]):
 ERROR = OpenApiResponse(ErrorResponseSerializer)
 
 
+ETAG = {
+    "schema": {"type": "string"},
+    "description": "À renvoyer dans `If-None-Match` : 304 tant que rien n'a changé.",
+}
+UNCHANGED = {"description": "Inchangé : ce que vous avez est à jour."}
+
+
 class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
     target_class = "apps.core.tokens.Authentication"
 
@@ -57,6 +64,14 @@ class AutoSchema(BaseAutoSchema):
     def _get_error_response_serializer(self, status_code: str) -> type[ErrorResponseSerializer]:
         return ErrorResponseSerializer
 
+    def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
+        """What is read has an ETag, and a 304 for who names it: see bandwidth.py."""
+        bodies = super()._get_response_bodies(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if self.method == "GET" and "200" in bodies:
+            bodies["200"].setdefault("headers", {})["ETag"] = ETAG
+            bodies.setdefault("304", UNCHANGED)
+        return bodies
+
     def _get_examples(self, *args: Any, **kwargs: Any) -> Any:
         """Without the examples of the library, which know nothing of request_id."""
         return SpectacularSchema._get_examples(self, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -66,6 +81,7 @@ class AutoSchema(BaseAutoSchema):
         schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         fields = serializer.fields.items()
         absent = {name for name, field in fields if getattr(field, "may_be_absent", False)}
+        absent |= {*getattr(getattr(serializer, "Meta", None), "on_request", ())}
         if absent:
             schema["required"] = [name for name in schema["required"] if name not in absent]
         return schema

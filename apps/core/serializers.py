@@ -242,10 +242,15 @@ SHRUNKEN = (
 
 
 class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
-    """An épreuve in a list: what a card shows."""
+    """An épreuve in a list: what a card shows, or the `champs` of the context.
 
-    matiere = NomenclatureSerializer()
-    filiere = NomenclatureSerializer(allow_null=True)
+    Codes, which the filters take and the facets name: names would make a page half as long again.
+    """
+
+    matiere = serializers.SlugRelatedField[Any](slug_field="code", read_only=True)
+    filiere = serializers.SlugRelatedField[Any](slug_field="code", read_only=True, allow_null=True)
+    matiere_nom = serializers.CharField(source="matiere.nom")
+    filiere_nom = serializers.CharField(source="filiere.nom", allow_null=True)
     enseignant = serializers.SerializerMethodField()
     corrige_disponible = serializers.SerializerMethodField(
         help_text="Vrai si vous pouvez le télécharger maintenant."
@@ -265,10 +270,7 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
             "niveau",
             "type_epreuve",
             "session",
-            "semestre",
-            "annee_academique",
             "annee",
-            "enseignant",
             "corrige_disponible",
             "taille_octets",
             "nb_pages",
@@ -277,12 +279,25 @@ class EpreuveSerializer(serializers.ModelSerializer[Epreuve]):
             "nb_evaluations",
             "note_difficulte",
             "note_pertinence",
+            "matiere_nom",
+            "filiere_nom",
+            "semestre",
+            "annee_academique",
+            "enseignant",
             "note_difficulte_moyenne",
             "note_pertinence_moyenne",
             "statut",
             "date_publication",
         )
         read_only_fields = fields
+        on_request: ClassVar[tuple[str, ...]] = fields[fields.index("matiere_nom") :]
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        if "request" not in self.context:  # The schema describes them all.
+            return fields
+        wanted = self.context.get("champs") or fields.keys() - {*self.Meta.on_request}
+        return {name: field for name, field in fields.items() if name in wanted}
 
     def get_corrige_disponible(self, epreuve: Epreuve) -> bool:
         return epreuve.shows_corrige_to(self.context["request"].user)
@@ -331,6 +346,9 @@ class EpreuveDetailSerializer(EpreuveSerializer):
     favori = MineField(help_text="Dans vos favoris.")
     deja_vue = MineField(help_text="Vrai dès que vous avez eu affaire à cette épreuve.")
     mon_evaluation = MineField(help_text="Nul : pas encore évaluée.")
+    taille_corrige_octets = serializers.SerializerMethodField(
+        help_text="Nul : pas de corrigé que vous puissiez télécharger."
+    )
 
     class Meta(EpreuveSerializer.Meta):
         fields = (
@@ -338,6 +356,7 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             "description",
             "auteur",
             "motif_rejet",
+            "taille_corrige_octets",
             "corrige_visible_le",
             "vignette",
             "repartition_notes",
@@ -347,6 +366,11 @@ class EpreuveDetailSerializer(EpreuveSerializer):
             "mon_evaluation",
         )
         read_only_fields = fields
+        on_request = ()
+
+    def get_taille_corrige_octets(self, epreuve: Epreuve) -> int | None:
+        shown = self.get_corrige_disponible(epreuve)
+        return epreuve.taille_corrige_octets if shown else None
 
     @extend_schema_field(RepartitionSerializer)
     def get_repartition_notes(self, epreuve: Epreuve) -> dict[str, dict[int, int]]:

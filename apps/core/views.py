@@ -31,6 +31,7 @@ from rest_framework_simplejwt.views import (
 )
 
 from apps.core import filters, selectors
+from apps.core.bandwidth import PublicReads
 from apps.core.exceptions import Duplicate, MissingFile, NotPublished
 from apps.core.export import held_of
 from apps.core.logs import request_id
@@ -161,6 +162,11 @@ def only_visible_named(user: User) -> Iterator[None]:
         raise Duplicate from None
 
 
+def in_context(view: Any, query: dict[str, Any]) -> dict[str, Any]:
+    """What a serializer of épreuves has to know: who asks, and for which fields."""
+    return {**view.get_serializer_context(), "champs": query.get("champs")}
+
+
 class SchemaView(SpectacularAPIView):
     def _get_version_parameter(self, request: Request) -> None:
         """There is one version; the library puts what is asked for into a header as it stands."""
@@ -281,24 +287,28 @@ class FavorisView(generics.GenericAPIView[Epreuve]):
     permission_classes = [IsAuthenticated]
     serializer_class = EpreuveSerializer
 
-    @extend_schema(parameters=[filters.PageQuery], responses=EpreuveSerializer(many=True))
+    @extend_schema(parameters=[filters.CardPageQuery], responses=EpreuveSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Mes favoris, le dernier ajouté d'abord."""
-        filters.PageQuery.read(request)
+        query = filters.CardPageQuery.read(request)
         page = self.paginate_queryset(Epreuve.objects.favourites_of(me(request)).with_names())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.get_paginated_response(
+            self.get_serializer(page, many=True, context=in_context(self, query)).data
+        )
 
 
 class HistoriqueView(generics.GenericAPIView[Interaction]):
     permission_classes = [IsAuthenticated]
     serializer_class = HistoriqueSerializer
 
-    @extend_schema(parameters=[filters.PageQuery], responses=HistoriqueSerializer(many=True))
+    @extend_schema(parameters=[filters.CardPageQuery], responses=HistoriqueSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Ce que j'ai fait, le plus récent d'abord."""
-        filters.PageQuery.read(request)
+        query = filters.CardPageQuery.read(request)
         page = self.paginate_queryset(selectors.history_of(me(request)))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.get_paginated_response(
+            self.get_serializer(page, many=True, context=in_context(self, query)).data
+        )
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -321,7 +331,7 @@ class AnyAccept(DefaultContentNegotiation):
         responses={200: EpreuveDetailSerializer, 409: ERROR, 413: ERROR},
     ),
 )
-class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
+class EpreuveViewSet(PublicReads, viewsets.GenericViewSet[Epreuve]):
     lookup_value_converter = "int"
     queryset = Epreuve.objects.none()
     permission_classes = [CataloguePermission]
@@ -332,8 +342,8 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
     def get_queryset(self) -> EpreuveQuerySet:
         return Epreuve.objects.visible_to(self.request.user).with_names()
 
-    def cards_of(self, epreuves: Any) -> Any:
-        return EpreuveSerializer(epreuves, many=True, context=self.get_serializer_context()).data
+    def cards_of(self, epreuves: Any, query: dict[str, Any]) -> Any:
+        return EpreuveSerializer(epreuves, many=True, context=in_context(self, query)).data
 
     def detail_of(self, epreuve: Epreuve) -> dict[str, Any]:
         fresh = Epreuve.objects.with_names().get(pk=epreuve.pk)
@@ -351,11 +361,13 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         page = self.paginate_queryset(list(ids) if query["ordering"] == "pertinence" else ids)
         rows = Epreuve.objects.with_names().in_bulk(page)
         found = [rows[pk] for pk in page or () if pk in rows]
-        return self.get_paginated_response(self.cards_of(found))
+        return self.get_paginated_response(self.cards_of(found, query))
 
+    @extend_schema(parameters=[filters.EpreuveQuery])
     def retrieve(self, request: Request, pk: int) -> Response:
         """Une épreuve en détail."""
-        return Response(self.get_serializer(self.get_object()).data)
+        context = in_context(self, filters.EpreuveQuery.read(request))
+        return Response(self.get_serializer(self.get_object(), context=context).data)
 
     def create(self, request: Request) -> Response:
         """Déposer une épreuve, en PDF ou en photographies : soumise, ou en brouillon."""
@@ -424,7 +436,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.published(), query, request)
         top = selectors.top_popular(epreuves, query["limite"])
-        return self.get_paginated_response(self.cards_of(top))
+        return self.get_paginated_response(self.cards_of(top, query))
 
     @extend_schema(parameters=[filters.EpreuveTopQuery], responses=EpreuveSerializer(many=True))
     @action(detail=False, url_path="recentes", pagination_class=OnePage)
@@ -433,7 +445,7 @@ class EpreuveViewSet(viewsets.GenericViewSet[Epreuve]):
         query = filters.EpreuveTopQuery.read(request)
         epreuves = filters.narrowed(Epreuve.objects.recent().with_names(), query, request)
         top = epreuves[: query["limite"]]
-        return self.get_paginated_response(self.cards_of(top))
+        return self.get_paginated_response(self.cards_of(top, query))
 
     @extend_schema(parameters=[filters.EpreuveFilters], responses=FacetsSerializer)
     @action(detail=False, url_path="facettes", pagination_class=None)

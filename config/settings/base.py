@@ -45,6 +45,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "apps.core.bandwidth.CompressionMiddleware",
+    "apps.core.bandwidth.ApiCacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -259,6 +261,8 @@ CORS_EXPOSE_HEADERS = ["ETag", "Content-Range", "Retry-After", "X-Request-ID"]
 
 INSCRIPTION_OUVERTE = env.boolean("INSCRIPTION_OUVERTE", False)
 CATALOGUE_PUBLIC = env.boolean("CATALOGUE_PUBLIC", True)
+# How long a browser or a proxy may show the public catalogue before it asks again.
+CATALOGUE_CACHE_SECONDES = env.integer("CATALOGUE_CACHE_SECONDES", 60)
 TAILLE_MAX_OCTETS = env.integer("TAILLE_MAX_MO", 20, minimum=1) * 1024 * 1024
 # The ZIP of PDFs of the administration's import; unpacked it may be twice as large.
 IMPORT_ARCHIVE_MAX_OCTETS = env.integer("IMPORT_ARCHIVE_MAX_MO", 100, minimum=1) * 1024 * 1024

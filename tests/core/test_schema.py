@@ -44,7 +44,8 @@ def test_every_failure_is_described_by_the_one_form(schema):
     ("operation", "codes"),
     [
         ("post /api/epreuves/", {"201", "400", "401", "403", "409", "413", "415"}),
-        ("get /api/epreuves/", {"200", "400"}),
+        ("get /api/epreuves/", {"200", "304", "400"}),
+        ("get /api/recommendations/personalized/", {"200", "304", "400", "401"}),
         ("post /api/epreuves/{id}/view/", {"200", "201", "401", "404", "429"}),
         ("post /api/epreuves/{id}/download/", {"200", "401", "404", "429"}),
         ("get /api/fichiers/{jeton}/", {"200", "206", "304", "403", "404", "416"}),
@@ -94,6 +95,9 @@ def test_what_is_answered_is_what_is_described(schema, anyone, api, awa):
     EpreuveFactory()
     described = schema["components"]["schemas"]
     (card,) = anyone.get("/api/epreuves/").json()["results"]
+    assert set(card) == set(described["Epreuve"]["required"])
+    champs = ",".join(described["Epreuve"]["properties"])
+    (card,) = anyone.get("/api/epreuves/", {"champs": champs}).json()["results"]
     assert set(card) == set(described["Epreuve"]["properties"])
     url = f"/api/epreuves/{card['id']}/"
     # A vignette comes once it is drawn.

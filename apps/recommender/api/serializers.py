@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.core.fields import Choice, CodeField
-from apps.core.filters import QueryString
+from apps.core.filters import CardsQuery, QueryString
 from apps.core.models import Filiere, Matiere, Niveau, TypeInteraction
 from apps.core.serializers import EpreuveSerializer
 from apps.recommender.services.recommendations import SOURCES
@@ -13,7 +13,7 @@ from apps.recommender.services.reports import DEGRADED, NO_MODEL, NONE, READY
 MAX_TOP_K = 100
 
 
-class PersonalizedQuery(QueryString):
+class PersonalizedQuery(CardsQuery):
     top_k = serializers.IntegerField(
         min_value=1, max_value=MAX_TOP_K, default=10, help_text="Nombre de recommandations."
     )
@@ -41,7 +41,7 @@ class PersonalizedQuery(QueryString):
         return value
 
 
-class SimilarQuery(QueryString):
+class SimilarQuery(CardsQuery):
     epreuve_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
     top_k = serializers.IntegerField(
         min_value=1, max_value=MAX_TOP_K, default=10, help_text="Nombre d'épreuves."

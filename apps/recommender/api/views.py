@@ -7,10 +7,12 @@ from typing import Any, cast
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.core.bandwidth import weak_etag
 from apps.core.models import Epreuve, User
 from apps.recommender import telemetry
 from apps.recommender.api import serializers
@@ -32,6 +34,12 @@ def timed() -> Iterator[dict[str, Any]]:
     )
 
 
+def unchanging(answer: dict[str, Any]) -> Response:
+    """The same recommendations are the same answer, whether or not they come from the cache."""
+    said = JSONRenderer().render(answer | {"depuis_cache": None})
+    return Response(answer, headers={"ETag": weak_etag(said)})
+
+
 @extend_schema(tags=["Recommandations"])
 class PersonalizedView(APIView):
     permission_classes = [IsAuthenticated]
@@ -44,10 +52,11 @@ class PersonalizedView(APIView):
         user, asked = cast(User, request.user), request.META["QUERY_STRING"]
         with timed() as answer:
             answer |= recommendations.remembered(user, asked, partial(self.answer, request, user))
-        return Response(answer)
+        return unchanging(answer)
 
     def answer(self, request: Request, user: User, serving: Serving) -> dict[str, Any]:
         filters = serializers.PersonalizedQuery.read(request)
+        context = {"request": request, "champs": filters.pop("champs", None)}
         answer = recommendations.personalized(
             user,
             serving,
@@ -57,7 +66,7 @@ class PersonalizedView(APIView):
             variety=filters.pop("diversite"),
             filters=filters,
         )
-        return serializers.RecommendationsSerializer(answer, context={"request": request}).data
+        return serializers.RecommendationsSerializer(answer, context=context).data
 
 
 @extend_schema(tags=["Recommandations"])
@@ -75,9 +84,9 @@ class SimilarView(APIView):
             raise Http404
         with timed() as answer:
             similar = recommendations.similar(epreuve, top_k=asked["top_k"])
-            context = {"request": request}
+            context = {"request": request, "champs": asked.get("champs")}
             answer |= serializers.RecommendationsSerializer(similar, context=context).data
-        return Response(answer)
+        return unchanging(answer)
 
 
 @extend_schema(tags=["Recommandations"])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 # The counters that an answer shows may be twice as old; nothing else in it ages.
 ANSWER_SECONDS = 30
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 
 SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
     "ncf",

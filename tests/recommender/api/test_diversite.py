@@ -29,7 +29,7 @@ def scores_of(items) -> dict[int, float]:
 
 
 def filieres(items) -> list[str]:
-    return [item["epreuve"]["filiere"]["code"] for item in items]
+    return [item["epreuve"]["filiere"] for item in items]
 
 
 def test_without_it_and_with_0_the_answer_is_the_same(trained, bank, api):
