@@ -66,7 +66,7 @@ class AutoSchema(BaseAutoSchema):
 
     def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
         """What is read has an ETag, and a 304 for who names it: see bandwidth.py."""
-        bodies = super()._get_response_bodies(*args, **kwargs)  # type: ignore[no-untyped-call]
+        bodies = super()._get_response_bodies(*args, **kwargs)
         if self.method == "GET" and "200" in bodies:
             bodies["200"].setdefault("headers", {})["ETag"] = ETAG
             bodies.setdefault("304", UNCHANGED)

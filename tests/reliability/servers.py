@@ -519,10 +519,61 @@ http {{
 
 
 @dataclass
-class Nginx(Server):
+class _AnyNginx(Server):
+    web: Gunicorn = field(kw_only=True)
+
+    def configure(self, text: str) -> None:
+        (self.folder / "banque.conf").write_text(text)
+        # Like PostgreSQL, its workers are not root; who is not root cannot choose.
+        user = "" if os.geteuid() else "user www-data;"
+        self.configuration.write_text(_NGINX.format(folder=self.folder, user=user))
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "nginx.conf"
+
+    def argv(self) -> list[str]:
+        return ["nginx", "-c", str(self.configuration)]
+
+    def is_ready(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.port), 1).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+
+_SHARED_PROXY = """
+proxy_cache_path {folder}/cache keys_zone=partage:1m;
+server {{
+    listen {host}:{port};
+    location / {{
+        proxy_pass http://{host}:{web};
+        proxy_set_header Host $host;
+        proxy_cache partage;
+        add_header X-Cache $upstream_cache_status always;
+    }}
+}}
+"""
+
+
+@dataclass
+class SharedProxy(_AnyNginx):
+    """A cache on the way, of a campus say, that knows of the bank only what its headers say."""
+
+    def __post_init__(self) -> None:
+        places = {"folder": self.folder, "host": HOST, "port": self.port, "web": self.web.port}
+        self.configure(_SHARED_PROXY.format_map(places))
+
+    @property
+    def client(self) -> Client:
+        return Client(self.port)
+
+
+@dataclass
+class Nginx(_AnyNginx):
     """deploy/nginx.conf in front of a gunicorn: TLS on `port`, plain HTTP on `plain_port`."""
 
-    web: Gunicorn = field(kw_only=True)
     plain_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -542,10 +593,7 @@ class Nginx(Server):
         for here, there in places.items():
             assert here in text, here
             text = text.replace(here, there)
-        (self.folder / "banque.conf").write_text(text)
-        # Like PostgreSQL, its workers are not root; who is not root cannot choose.
-        user = "" if os.geteuid() else "user www-data;"
-        self.configuration.write_text(_NGINX.format(folder=self.folder, user=user))
+        self.configure(text)
 
     def _make_certificate(self) -> None:
         names = f"subjectAltName=DNS:{DOMAIN},IP:{HOST}"
@@ -567,20 +615,6 @@ class Nginx(Server):
             capture_output=True,
             timeout=30,
         )
-
-    @property
-    def configuration(self) -> Path:
-        return self.folder / "nginx.conf"
-
-    def argv(self) -> list[str]:
-        return ["nginx", "-c", str(self.configuration)]
-
-    def is_ready(self) -> bool:
-        try:
-            socket.create_connection((HOST, self.port), 1).close()
-        except ConnectionRefusedError:
-            return False
-        return True
 
     @property
     def client(self) -> Client:

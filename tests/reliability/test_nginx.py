@@ -1,5 +1,6 @@
 """deploy/nginx.conf in front of gunicorn, with its own TLS, as production has them."""
 
+import gzip
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import brotli
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -245,9 +247,22 @@ def test_metrics_are_not_public(nginx: Nginx) -> None:
 
 
 def test_an_answer_is_compressed(nginx: Nginx) -> None:
-    answer = nginx.client.get("/api/epreuves/", Accept_Encoding="gzip")
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.body[:2] == b"\x1f\x8b"
+    plain = nginx.client.get("/api/epreuves/")
+    for encoding, decoded in (("br", brotli.decompress), ("gzip", gzip.decompress)):
+        answer = nginx.client.get("/api/epreuves/", Accept_Encoding=encoding)
+        assert answer.headers["Content-Encoding"] == encoding
+        assert decoded(answer.body) == plain.body
+        etag = answer.headers["ETag"]
+        assert etag == plain.headers["ETag"]
+        known = nginx.client.get("/api/epreuves/", Accept_Encoding=encoding, If_None_Match=etag)
+        assert (known.status, known.body) == (304, b"")
+
+
+def test_a_token_is_compressed_by_nobody(nginx: Nginx) -> None:
+    body = {"username": "etudiant2", "password": PASSWORD}
+    answer = nginx.client.post("/api/token/", body, Accept_Encoding="br, gzip")
+    assert (answer.status, answer.headers["Content-Encoding"]) == (200, None)
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_a_deposit_and_an_import_may_be_large_and_nothing_else(awa: Client) -> None:
