@@ -12,6 +12,7 @@ from apps.core.services.imports import import_interactions
 from apps.core.services.interactions import record_interaction
 from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
+from tests.conftest import forget
 from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, moved, seen
 
 pytestmark = pytest.mark.django_db
@@ -296,3 +297,29 @@ def test_a_restored_model_is_served_again(trained, bank, api, settings, monkeypa
     assert client.get(URL).data["version_modele"] is None
     monkeypatch.setattr(model_store, "RETRY_SECONDS", 0)
     assert client.get(URL).data["version_modele"] == "v1"
+
+
+def test_the_same_recommendations_are_a_304_whether_they_come_from_the_cache_or_not(
+    trained, bank, api
+):
+    student = bank.students["MATH"][0]
+    client = api(student)
+    first = client.get(URL)
+    known = client.get(URL, headers={"If-None-Match": first["ETag"]})
+    assert (first.data["depuis_cache"], known.status_code, known.content) == (False, 304, b"")
+    assert known["Cache-Control"] == "private, no-cache"
+    forget()
+    assert client.get(URL, headers={"If-None-Match": first["ETag"]}).status_code == 304
+    seen_now = bank.epreuves["MATH"][7]
+    record_interaction(user=student, epreuve=seen_now, type_interaction="vue")
+    student.refresh_from_db()
+    assert client.get(URL, headers={"If-None-Match": first["ETag"]}).status_code == 200
+
+
+def test_a_recommendation_has_only_the_fields_asked_for(trained, bank, api):
+    asked = {"champs": "id,matiere_nom", "top_k": 2}
+    answer = api(bank.students["MATH"][0]).get(URL, asked)
+    for item in answer.data["recommendations"]:
+        assert set(item["epreuve"]) == {"id", "matiere_nom"}
+    refused = api(bank.students["MATH"][0]).get(URL, {"champs": "sha256"})
+    assert (refused.status_code, refused.json()["errors"][0]["attr"]) == (400, "champs")

@@ -96,3 +96,11 @@ def test_one_that_the_model_never_met_is_found_beside_those_it_knows(trained, ba
     sources = {item["epreuve"]["id"]: item["source"] for item in items}
     assert sources[double.pk] == "contenu"
     assert "ncf" in sources.values()
+
+
+def test_the_same_epreuves_are_a_304_and_have_only_the_fields_asked_for(trained, bank, api, awa):
+    client, asked = api(awa), {"epreuve_id": bank.epreuves["MATH"][0].pk, "champs": "id"}
+    first = client.get(URL, asked)
+    assert {tuple(item["epreuve"]) for item in first.data["recommendations"]} == {("id",)}
+    known = client.get(URL, asked, headers={"If-None-Match": first["ETag"]})
+    assert (known.status_code, known.content) == (304, b"")
