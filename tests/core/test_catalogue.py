@@ -57,7 +57,6 @@ def test_a_card_says_what_the_request_asked_for(anyone, mme_dossou):
         "nb_pages": 1,
         "nb_vues": 0,
         "nb_telechargements": 0,
-        "nb_evaluations": 2,
         "note_difficulte": 2.5,
         "note_pertinence": 4.5,
     }
@@ -69,6 +68,7 @@ def test_a_card_says_what_the_request_asked_for(anyone, mme_dossou):
         "semestre": None,
         "annee_academique": "2023-2024",
         "enseignant": {"id": mme_dossou.pk, "nom": "Reine Dossou"},
+        "nb_evaluations": 2,
         "note_difficulte_moyenne": 2.5,
         "note_pertinence_moyenne": 4.5,
         "statut": "publiee",

@@ -7,6 +7,7 @@ from django.contrib.auth import authenticate
 from django.core.files.storage import FileSystemStorage
 from django.db.models import Count, F, Model, Sum
 from pypdf import PdfReader
+from rest_framework.renderers import JSONRenderer
 
 from apps.core.models import (
     Commentaire,
@@ -169,6 +170,13 @@ def test_epreuves_are_found_by_their_words():
     assert epreuve in Epreuve.objects.matching(epreuve.titre.upper())
     assert epreuve in Epreuve.objects.matching(epreuve.matiere.nom)
     assert epreuve in Epreuve.objects.matching(epreuve.enseignant.last_name)
+
+
+def test_its_cards_are_short(anyone):
+    make()
+    cards = anyone.get("/api/epreuves/?page_size=30").json()["results"]
+    sizes = [len(JSONRenderer().render(card)) for card in cards]
+    assert (len(sizes), max(sizes) <= 400) == (30, True)
 
 
 def test_the_same_seed_writes_the_same_rows_and_bytes():
