@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,10 @@ import brotli  # type: ignore[import-untyped]
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
-from django.utils.http import parse_header_parameters
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.core.errors import is_api
+from apps.core.errors import error_response, is_api
 
 READS = ("GET", "HEAD")
 
@@ -24,6 +24,7 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "br": lambda content: brotli.compress(content, quality=5),
     "gzip": lambda content: gzip.compress(content, 6, mtime=0),
 }
+_OFFER = re.compile(r"\s*([a-z-]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?")
 # PDFs and images are compressed as they are, and have ranges that count in their own bytes.
 TEXTS = ("application/json", "application/vnd.oai.openapi", "text/")
 
@@ -61,18 +62,22 @@ class ApiCacheMiddleware:
         response = self.get_response(request)
         if not is_api(request):
             return response
+        if request.method in READS and response.status_code < 400:
+            response = unless_known(request, response)
+        if response.status_code == 412:
+            detail = "Ce n'est plus ce que nomme If-Match : relisez, puis recommencez."
+            response = error_response(request, 412, "precondition", detail)
         if request.method not in READS or response.status_code >= 400:
             response["Cache-Control"] = "no-store"
-            return response
-        response.setdefault("Cache-Control", "private, no-cache")
-        patch_vary_headers(response, ("Authorization",))
-        # A file judges its conditions itself: see sending.py.
-        if isinstance(response, HttpResponse) and response.content:
-            return if_changed(request, response)
         return response
 
 
-def if_changed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+def unless_known(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """What was read, with what a cache has to know of it; a 304 if the client has it already."""
+    response.setdefault("Cache-Control", "private, no-cache")
+    patch_vary_headers(response, ("Authorization",))
+    if not isinstance(response, HttpResponse) or not response.content:
+        return response  # A file judges its conditions itself: see sending.py.
     patch_vary_headers(response, ("Accept-Encoding",))  # On a 304 and on what is short, too.
     response.setdefault("ETag", weak_etag(response.content))
     return get_conditional_response(request, response["ETag"], response=response) or response
@@ -108,13 +113,6 @@ def compress(request: HttpRequest, response: HttpResponse) -> None:
 
 def encoding_for(accepted: str) -> str | None:
     """Ours among those that the client takes; of its preferences only the refusals count."""
-    offers = dict(map(parse_header_parameters, accepted.split(",")))
-    taken = {name for name, parameters in offers.items() if _quality(parameters) > 0}
+    offers = map(_OFFER.fullmatch, accepted.lower().split(","))
+    taken = {offer[1] for offer in offers if offer and float(offer[2] or 1) > 0}
     return next((name for name in ENCODERS if name in taken), None)
-
-
-def _quality(parameters: dict[str, str]) -> float:
-    try:
-        return float(parameters.get("q", "1"))
-    except ValueError:
-        return 0

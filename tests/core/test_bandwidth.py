@@ -101,6 +101,15 @@ def test_an_etag_is_looked_for_among_those_named(anyone, epreuve, header, status
     assert anyone.get(url, headers={"If-None-Match": named}).status_code == status
 
 
+def test_if_match_of_another_answer_is_a_412_in_the_one_form(api, awa, epreuve):
+    link = api(awa).post(f"/api/epreuves/{epreuve.pk}/download/").json()["url"]
+    for url in ("/api/epreuves/", link):
+        answer = api(awa).get(url, headers={"If-Match": '"other"'})
+        assert (answer.status_code, answer["Cache-Control"]) == (412, "no-store")
+        assert answer.json()["errors"][0]["code"] == "precondition"
+        assert answer.json()["request_id"] == answer["X-Request-ID"]
+
+
 def test_what_differs_between_people_has_another_etag(api, awa, koffi, epreuve):
     url = f"/api/epreuves/{epreuve.pk}/"
     etags = {api(who).get(url)["ETag"] for who in (awa, koffi, None)}
@@ -180,6 +189,9 @@ DECODERS = {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}
         ("br;q=0, gzip;q=0.5", "gzip"),
         ("br;q=0.1", "br"),
         ("br;q=x", None),
+        ("br;q*=zlib''%41, gzip", "gzip"),
+        ("BR; q=1.0", "br"),
+        ("br;q=0.000", None),
         ("identity", None),
         (";;,,=", None),
         ("", None),

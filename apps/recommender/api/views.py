@@ -34,10 +34,15 @@ def timed() -> Iterator[dict[str, Any]]:
     )
 
 
-def unchanging(answer: dict[str, Any]) -> Response:
-    """The same recommendations are the same answer, whether or not they come from the cache."""
+def tagged(answer: dict[str, Any]) -> dict[str, Any]:
+    """With its ETag: the same recommendations are the same answer, from the cache or not."""
     said = JSONRenderer().render(answer | {"depuis_cache": None})
-    return Response(answer, headers={"ETag": weak_etag(said)})
+    return answer | {"etag": weak_etag(said)}
+
+
+def sent(answer: dict[str, Any]) -> Response:
+    etag = answer.pop("etag")
+    return Response(answer, headers={"ETag": etag})
 
 
 @extend_schema(tags=["Recommandations"])
@@ -52,7 +57,7 @@ class PersonalizedView(APIView):
         user, asked = cast(User, request.user), request.META["QUERY_STRING"]
         with timed() as answer:
             answer |= recommendations.remembered(user, asked, partial(self.answer, request, user))
-        return unchanging(answer)
+        return sent(answer)
 
     def answer(self, request: Request, user: User, serving: Serving) -> dict[str, Any]:
         filters = serializers.PersonalizedQuery.read(request)
@@ -66,7 +71,7 @@ class PersonalizedView(APIView):
             variety=filters.pop("diversite"),
             filters=filters,
         )
-        return serializers.RecommendationsSerializer(answer, context=context).data
+        return tagged(serializers.RecommendationsSerializer(answer, context=context).data)
 
 
 @extend_schema(tags=["Recommandations"])
@@ -85,8 +90,8 @@ class SimilarView(APIView):
         with timed() as answer:
             similar = recommendations.similar(epreuve, top_k=asked["top_k"])
             context = {"request": request, "champs": asked.get("champs")}
-            answer |= serializers.RecommendationsSerializer(similar, context=context).data
-        return unchanging(answer)
+            answer |= tagged(serializers.RecommendationsSerializer(similar, context=context).data)
+        return sent(answer)
 
 
 @extend_schema(tags=["Recommandations"])
