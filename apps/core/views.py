@@ -280,7 +280,9 @@ class ExportView(APIView):
     def get(self, request: Request) -> Response:
         """Tout ce que la banque garde de moi, en un seul document."""
         disposition = content_disposition_header(True, "mes-donnees.json")
-        return Response(held_of(me(request)), headers={"Content-Disposition": disposition})
+        # Nor on the disk of a browser that others use.
+        headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+        return Response(held_of(me(request)), headers=headers)
 
 
 class FavorisView(generics.GenericAPIView[Epreuve]):

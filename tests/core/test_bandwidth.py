@@ -144,6 +144,10 @@ def test_what_is_mine_is_for_my_browser_alone(api, awa, path):
     assert "Authorization" in vary(answer)
 
 
+def test_all_that_is_held_of_me_is_kept_by_nobody(api, awa):
+    assert api(awa).get("/api/moi/export/")["Cache-Control"] == "no-store"
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [
