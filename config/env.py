@@ -63,7 +63,7 @@ def text(name: str, default: str | None = None) -> str:
     return default
 
 
-def integer(name: str, default: int, *, minimum: int = 0) -> int:
+def integer(name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
     raw = text(name, str(default))
     try:
         value = int(raw)
@@ -71,6 +71,8 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
         raise SettingRefused(f"{name} doit être un entier, pas « {raw} ».") from None
     if value < minimum:
         raise SettingRefused(f"{name} doit valoir au moins {minimum}, pas {value}.")
+    if maximum is not None and value > maximum:
+        raise SettingRefused(f"{name} doit valoir au plus {maximum}, pas {value}.")
     return value
 
 

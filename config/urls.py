@@ -20,6 +20,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("apps.core.urls")),
     path("api/recommendations/", include("apps.recommender.api.urls")),
+    path("api/paquets/", include("apps.paquets.urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
     re_path(r"^api/", errors.unknown_path),

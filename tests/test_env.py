@@ -74,6 +74,12 @@ def test_an_integer_below_its_minimum_is_named(monkeypatch: pytest.MonkeyPatch) 
         env.integer("A_NAME", 5, minimum=1)
 
 
+def test_an_integer_above_its_maximum_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_NAME", "4001")
+    with pytest.raises(env.SettingRefused, match="A_NAME doit valoir au plus 4000, pas 4001"):
+        env.integer("A_NAME", 5, maximum=4000)
+
+
 @pytest.mark.parametrize(
     ("raw", "value"),
     [("True", True), ("1", True), ("oui", True), ("FALSE", False), ("off", False), ("non", False)],

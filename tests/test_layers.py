@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,12 @@ def test_every_contract_is_kept() -> None:
             "api and commands reach ml",
         ),
         (
+            "apps/paquets/views.py",
+            "import apps.recommender.ml.metrics",
+            "api and commands reach ml",
+        ),
+        ("apps/recommender/selectors.py", "import apps.paquets.models", "paquets -> recommender"),
+        (
             "apps/recommender/services/catalogue.py",
             "import apps.recommender.api.urls",
             "commands and api -> services",
@@ -122,10 +129,12 @@ def test_a_django_in_ml_is_seen(tree: Path) -> None:
 
 
 def test_the_bank_stands_without_the_recommender(tree: Path) -> None:
-    shutil.rmtree(tree / "apps" / "recommender")
+    for name in ("recommender", "paquets"):
+        shutil.rmtree(tree / "apps" / name)
+    above = re.compile(r"apps\.(recommender|paquets)")
     for module in (tree / "config").rglob("*.py"):
         lines = module.read_text(encoding="utf-8").splitlines()
-        module.write_text("\n".join(row for row in lines if "apps.recommender" not in row))
+        module.write_text("\n".join(row for row in lines if not above.search(row)))
     check = "import django; django.setup(); from django.core.management import call_command as c;"
     started = python(tree, check + "c('check')", DJANGO_SETTINGS_MODULE="config.settings.testing")
     assert started == 0

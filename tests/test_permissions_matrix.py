@@ -17,6 +17,8 @@ from rest_framework.test import APIClient
 from apps.core.models import Epreuve, Statut, User
 from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
+from apps.paquets.models import Paquet
+from apps.paquets.services import paquets
 from tests.factories import (
     PASSWORD,
     CommentaireFactory,
@@ -99,6 +101,11 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "fichiers/<corrigé sous embargo>/": {"GET": (404,) * 5},
     "fichiers/<corrigé de l'auteur>/": {"GET": OPEN},
     "fichiers/<faux>/": {"GET": (403,) * 5},
+    # All that there is to send is the author's, who has it.
+    "paquets/?budget_octets=1000000": {"GET": SIGNED_IN, "POST": (401, 201, 409, 201, 201)},
+    "paquets/fichiers/<paquet>/": {"GET": OPEN},
+    "paquets/fichiers/<paquet d'une épreuve archivée>/": {"GET": (410,) * 5},
+    "paquets/fichiers/<faux>/": {"GET": (403,) * 5},
     "evaluations/": {"GET": SIGNED_IN, "POST": (401, 201, 200, 201, 201)},
     "evaluations/<evaluation>/": {
         "GET": (401, 404, 200, 404, 404),
@@ -122,7 +129,7 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "docs/": {"GET": OPEN},
 }
 # Here everybody has come in.
-DOORS = ("token/", "mot-de-passe/", "fichiers/", "sante/", "schema/", "docs/")
+DOORS = ("token/", "mot-de-passe/", "fichiers/", "paquets/fichiers/", "sante/", "schema/", "docs/")
 
 
 @pytest.fixture
@@ -154,8 +161,17 @@ def world(mme_dossou: User, awa: User) -> dict[str, object]:
             "corrigé sous embargo": signed_token(Link(publiee.pk, "corrige", awa.pk)),
             "corrigé de l'auteur": signed_token(Link(publiee.pk, "corrige", mme_dossou.pk)),
             "faux": "a:b:c",
+            "paquet": paquets.signed_token(paquet_with(publiee, mme_dossou)),
+            "paquet d'une épreuve archivée": paquets.signed_token(
+                paquet_with(rows["archivee"], mme_dossou)
+            ),
         }
     )
+
+
+def paquet_with(epreuve: Epreuve, user: User) -> Paquet:
+    document = paquets.document_of(epreuve, "sujet")
+    return paquets.prepare(user, paquets.Composition((document,)))[0]
 
 
 @pytest.fixture
@@ -189,6 +205,7 @@ def body_for(method: str, route: str, world: dict[str, object]) -> dict[str, obj
         },
         "mot-de-passe/oubli/": {"email": "personne@imsp.test"},
         "mot-de-passe/nouveau/": {"uid": "x", "jeton": "x", "nouveau_mot_de_passe": "y"},
+        "paquets/?budget_octets=1000000": {"budget_octets": 1_000_000},
         "evaluations/": {"epreuve": world["publiee"], "note_difficulte": 3, "note_pertinence": 3},
         "commentaires/": {"epreuve": world["publiee"], "contenu": "Merci"},
         "commentaires/<commentaire>/": {"contenu": "Mieux"},

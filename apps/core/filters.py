@@ -1,5 +1,6 @@
 """Query strings, read as strictly as bodies."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -18,13 +19,22 @@ class QueryString(serializers.Serializer[Any]):
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
-        query = cls(
-            data=request.query_params.dict(), context={"request": request, "repeated": repeated}
-        )
+        return cls._valid(request, request.query_params.dict(), repeated)
+
+    @classmethod
+    def read_body(cls, request: Request) -> dict[str, Any]:
+        """The same parameters, as the members of a JSON object."""
+        return cls._valid(request, request.data, repeated=[])
+
+    @classmethod
+    def _valid(cls, request: Request, data: Any, repeated: list[str]) -> dict[str, Any]:
+        query = cls(data=data, context={"request": request, "repeated": repeated})
         query.is_valid(raise_exception=True)
         return query.validated_data  # type: ignore[no-any-return]
 
     def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return super().to_internal_value(data)
         errors = dict.fromkeys(self.context["repeated"], "Ce paramètre est répété.")
         known = ", ".join(self.fields) or "aucun"
         allowed = f"Paramètre inconnu. Paramètres admis : {known}."

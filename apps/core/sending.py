@@ -19,7 +19,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 def send(
     request: Request, content: File[bytes], *, etag: str, headers: dict[str, str]
 ) -> HttpResponseBase:
-    """The file, or the part that is asked for; its bytes by nginx where it has them.
+    """The file, or the part that is asked for; its bytes by nginx where it has them, by their name.
 
     Conditions and ranges are judged here in both cases. Raises UnsatisfiableRange.
     """
@@ -35,7 +35,7 @@ def send(
     except UnsatisfiableRange:
         content.close()
         raise
-    if settings.ACCEL_PREFIXE:
+    if settings.ACCEL_PREFIXE and content.name:
         content.close()
         place = settings.ACCEL_PREFIXE + quote(str(content.name))
         return HttpResponse(headers=headers | {"X-Accel-Redirect": place})

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "apps.core",
     "apps.recommender",
+    "apps.paquets",
 ]
 
 MIDDLEWARE = [
@@ -207,6 +208,7 @@ REST_FRAMEWORK = {
         "export": env.rate("THROTTLE_EXPORT", "10/hour"),
         "oubli": env.rate("THROTTLE_OUBLI", "5/hour"),
         "oubli_adresse": env.rate("THROTTLE_OUBLI_ADRESSE", "300/min"),
+        "paquet": env.rate("THROTTLE_PAQUET", "20/hour"),
         "inscription": env.rate("THROTTLE_INSCRIPTION", "600/hour"),
     },
     "EXCEPTION_HANDLER": "apps.core.errors.exception_handler",
@@ -269,6 +271,9 @@ IMPORT_ARCHIVE_MAX_OCTETS = env.integer("IMPORT_ARCHIVE_MAX_MO", 100, minimum=1)
 # As many different people hide a comment until a moderator has looked.
 SIGNALEMENTS_MASQUAGE = env.integer("SIGNALEMENTS_MASQUAGE", 3, minimum=1)
 LIEN_DUREE_SECONDES = env.integer("LIEN_DUREE_SECONDES", 600, minimum=1)
+# At most 4000: a ZIP counts in 32 bits. On a slow line it takes days, which its link outlives.
+PAQUET_MAX_OCTETS = env.integer("PAQUET_MAX_MO", 100, minimum=1, maximum=4000) * 1_000_000
+PAQUET_DUREE_SECONDES = env.integer("PAQUET_DUREE_SECONDES", 7 * 86_400, minimum=3600)
 # Where nginx keeps MEDIA_ROOT for itself (X-Accel-Redirect); empty: Django sends the files.
 ACCEL_PREFIXE = env.matching("ACCEL_PREFIXE", "", "(/.*/)?", "un chemin comme /fichiers-internes/")
 RECOMMANDATIONS_CACHE_SECONDES = env.integer("RECOMMANDATIONS_CACHE_SECONDES", 3600)

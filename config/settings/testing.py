@@ -27,7 +27,7 @@ if not DB_HOST:
 # Fast and weak on purpose: the suite logs in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
-    ("anon", "user", "ecriture", "export", "oubli", "oubli_adresse", "inscription"), "100000/min"
+    "anon user ecriture export oubli oubli_adresse paquet inscription".split(), "100000/min"
 )
 
 # conftest gives each test a folder of its own; these only keep a forgotten one out of the tree.

@@ -169,6 +169,17 @@ def personalized(
     return answer
 
 
+def preferred(user: User, among: EpreuveQuerySet, *, top_k: int) -> list[int]:
+    """Ids of the best of these published épreuves, in the order `personalized` would have."""
+    chosen = _Chosen(among, top_k)
+    predictor = model_store.active_model().predictor if user.personnalisation else None
+    if predictor:
+        personal = _Personal(user, predictor)
+        chosen.add(personal.ranking(personal.past))
+    chosen.fall_back(user)
+    return list(chosen.rows)
+
+
 class _Personal:
     """What the model says to one student."""
 

@@ -13,6 +13,7 @@ from apps.core.services.interactions import record_interaction
 from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
 from tests.conftest import forget
+from apps.recommender.services import recommendations
 from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, moved, seen
 
 pytestmark = pytest.mark.django_db
@@ -323,3 +324,24 @@ def test_a_recommendation_has_only_the_fields_asked_for(trained, bank, api):
         assert set(item["epreuve"]) == {"id", "matiere_nom"}
     refused = api(bank.students["MATH"][0]).get(URL, {"champs": "sha256"})
     assert (refused.status_code, refused.json()["errors"][0]["attr"]) == (400, "champs")
+
+
+def test_what_is_preferred_among_some_comes_in_the_order_of_the_answer(trained, bank, api):
+    student = bank.students["MATH"][0]
+    answered = ids(api(student).get(URL, {"top_k": 20, "exclude_seen": False}))
+    published = Epreuve.objects.published()
+    assert recommendations.preferred(student, published, top_k=20) == answered
+    some = published.filter(pk__in=answered[1::3])
+    assert recommendations.preferred(student, some, top_k=20) == answered[1::3]
+    assert recommendations.preferred(student, some, top_k=2) == answered[1::3][:2]
+
+
+def test_who_declined_has_no_preference_but_that_of_all(trained, bank, api):
+    student = bank.students["MATH"][0]
+    student.personnalisation = False
+    student.save()
+    answered = api(student).get(URL, {"top_k": 20, "exclude_seen": False})
+    assert "ncf" not in sources(answered)
+    assert recommendations.preferred(student, Epreuve.objects.published(), top_k=20) == ids(
+        answered
+    )
