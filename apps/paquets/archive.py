@@ -49,7 +49,7 @@ class _Piece(NamedTuple):
 class Archive(io.RawIOBase):
     """Reads like a file; holds open one entry at a time.
 
-    `at_end`: called on closing where the last byte was read.
+    `at_end`: called before the last byte is given.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Archive(io.RawIOBase):
         self._pieces: list[_Piece] = []
         self._position = 0
         self._open: tuple[_Piece, IO[bytes]] | None = None
-        self._at_end, self._reached_end = at_end, False
+        self._at_end = at_end
         directory = b""
         for entry in entries:
             directory += _central(entry, self.size)
@@ -106,7 +106,8 @@ class Archive(io.RawIOBase):
             raise OSError(f"A content of {piece.size} bytes ends at {place}.")
         buffer[: len(data)] = data
         self._position += len(data)
-        self._reached_end = self._position == self.size
+        if self._position == self.size:
+            self._at_end()
         return len(data)
 
     def _content_of(self, piece: _Piece) -> IO[bytes]:
@@ -121,11 +122,8 @@ class Archive(io.RawIOBase):
             self._open = None
 
     def close(self) -> None:
-        if not self.closed:
-            self._leave()
-            super().close()
-            if self._reached_end:
-                self._at_end()
+        self._leave()
+        super().close()
 
 
 def _local(entry: Entry) -> bytes:

@@ -107,14 +107,23 @@ def test_a_file_that_was_cut_since_breaks_off_rather_than_shift_what_follows():
 
 
 @pytest.mark.parametrize(
-    ("start", "length", "expected"), [(0, None, 1), (0, 100, 0), (-1, None, 1), (-2, 1, 0)]
+    ("start", "length", "told"), [(0, 1_000, 1), (0, 100, 0), (-1, 1, 1), (-2, 1, 0)]
 )
-def test_the_end_is_told_once_where_the_last_byte_was_read(start, length, expected):
-    told = []
-    archive = Archive([text_entry("a", "b" * 500)], at_end=lambda: told.append(1))
-    archive.seek(start if start >= 0 else archive.size + start)
-    archive.read() if length is None else archive.read(length)
-    assert told == []
+def test_the_end_is_told_where_the_last_byte_is_given(start, length, told):
+    calls = []
+    archive = Archive([text_entry("a", "b" * 500)], at_end=lambda: calls.append(1))
+    archive.seek(start, io.SEEK_SET if start >= 0 else io.SEEK_END)
+    while length and (block := archive.read(length)):
+        length -= len(block)
     archive.close()
-    archive.close()
-    assert len(told) == expected
+    assert len(calls) == told
+
+
+def test_the_last_bytes_wait_for_the_end_to_be_told():
+    def refuse():
+        raise OSError("database away")
+
+    archive = Archive([text_entry("a", "b" * 500)], at_end=refuse)
+    archive.seek(archive.size - 5)
+    with pytest.raises(OSError, match="away"):
+        archive.read(5)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import brotli
@@ -117,23 +118,36 @@ def test_conditions_and_impossible_ranges_are_judged_by_the_application(
 LARGE = 15_000_000
 
 
+class Large(NamedTuple):
+    link: str
+    sha256: str
+
+
 @pytest.fixture(scope="module")
-def large_link(bank: Bank, awa: Client) -> str:
-    """To a file that takes a while: what follows the end of a PDF is nobody's concern."""
+def large_epreuve(bank: Bank) -> int:
+    """Its file takes a while: what follows the end of a PDF is nobody's concern."""
     made = bank.python(
         "from tests.factories import EpreuveFactory, pdf, with_file\n"
         "import random\n"
         f"noise = random.Random(7).randbytes({LARGE})\n"
         "print(with_file(EpreuveFactory(), pdf('grand') + noise).pk)"
     )
-    answer = awa.post(f"/api/epreuves/{int(made)}/download/").json
+    return int(made)
+
+
+@pytest.fixture(params=["sujet", "paquet"])
+def large(awa: Client, large_epreuve: int, request: pytest.FixtureRequest) -> Large:
+    if request.param == "sujet":
+        answer = awa.post(f"/api/epreuves/{large_epreuve}/download/").json
+    else:
+        answer = awa.post("/api/paquets/", {"budget_octets": 2 * LARGE, "deja": True}).json
     assert answer["taille_octets"] > LARGE
-    return str(urlsplit(answer["url"]).path)
+    return Large(urlsplit(answer["url"]).path, answer["sha256"])
 
 
 @pytest.mark.parametrize("way", ["nginx", "gunicorn"])
 def test_curl_resumes_a_broken_download_byte_for_byte(
-    nginx: Nginx, bank: Bank, large_link: str, tmp_path: Path, way: str
+    nginx: Nginx, bank: Bank, large: Large, tmp_path: Path, way: str
 ) -> None:
     """Broken twice, by the end of curl in the middle of the file."""
     with ExitStack() as stack:
@@ -151,15 +165,29 @@ def test_curl_resumes_a_broken_download_byte_for_byte(
         target.touch()
         sizes = [0]
         for _ in range(2):
-            slow = subprocess.Popen([*curl, "--limit-rate", "1M", base + large_link])
+            slow = subprocess.Popen([*curl, "--limit-rate", "1M", base + large.link])
             wait_until(lambda: target.stat().st_size > sizes[-1], "bytes of the download")
             slow.kill()
             slow.wait()
             sizes.append(target.stat().st_size)
-        subprocess.run([*curl, base + large_link], timeout=60, check=True)
+        subprocess.run([*curl, base + large.link], timeout=60, check=True)
     assert sizes[0] < sizes[1] < sizes[2] < LARGE
     wanted = bank.sql("select sha256 from core_epreuve order by taille_octets desc limit 1")[0][0]
     assert sha256(target.read_bytes()).hexdigest() == wanted
+    assert sha256(target.read_bytes()).hexdigest() == large.sha256
+
+
+def test_a_paquet_that_came_whole_is_received(nginx: Nginx, bank: Bank, epreuve: int) -> None:
+    koffi = nginx.client.signed_in("etudiant1", PASSWORD)
+    asked = {"budget_octets": 1_000_000}
+    paquet = koffi.post("/api/paquets/", asked).json
+    assert epreuve in [one["epreuve"] for one in paquet["documents"]]
+    answer = nginx.client.get(urlsplit(paquet["url"]).path)
+    assert (answer.status, sha256(answer.body).hexdigest()) == (200, paquet["sha256"])
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert nginx.logged(answer)["chemin"] == "/api/fichiers/***/"
+    again = koffi.post("/api/paquets/", asked)
+    assert (again.status, again.json["errors"][0]["code"]) == (409, "rien_de_nouveau")
 
 
 def test_files_leave_by_a_signed_link_only(

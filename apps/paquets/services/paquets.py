@@ -255,7 +255,7 @@ def _still_there(line: DocumentPaquet) -> bool:
 
 
 def _handed_over(paquet: Paquet) -> None:
-    """Once, when its last byte has left: the next paquet begins after it.
+    """Once, as its last bytes leave, which wait for it: the next paquet begins after this one.
 
     No interaction: the bank chose these, and would learn its own choices as if they were tastes.
     """
