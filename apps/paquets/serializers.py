@@ -28,12 +28,12 @@ class PaquetQuery(EpreuveFilters):
 
 
 class DocumentSerializer(serializers.Serializer[Any]):
-    nom = serializers.CharField(help_text="Chemin dans l'archive, en ASCII.")
+    """Neither its name nor its SHA-256: the manifest in the archive has them."""
+
     epreuve = serializers.IntegerField(source="epreuve.pk")
     titre = serializers.CharField(source="epreuve.titre")
     document = serializers.ChoiceField(choices=list(DOCUMENTS))
     taille_octets = serializers.IntegerField()
-    sha256 = serializers.CharField()
 
 
 class ApercuSerializer(serializers.Serializer[Any]):
@@ -48,4 +48,3 @@ class PaquetSerializer(serializers.Serializer[Any]):
     nom_fichier = serializers.CharField()
     taille_octets = serializers.IntegerField()
     sha256 = serializers.CharField(help_text="De l'archive entière ; aussi son `ETag`.")
-    documents = DocumentSerializer(many=True)

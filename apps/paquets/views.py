@@ -68,7 +68,6 @@ class PaquetsView(APIView):
             "nom_fichier": file_name(paquet),
             "taille_octets": paquet.taille_octets,
             "sha256": paquet.sha256,
-            "documents": paquet.documents.select_related("epreuve"),
         }
 
 

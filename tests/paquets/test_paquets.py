@@ -5,9 +5,11 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 from django.core.files.base import ContentFile
+from django.db import connection
 from django.utils import timezone
 
 from apps.core.models import Epreuve, Interaction, TypeInteraction
@@ -67,13 +69,16 @@ def fetch(client, paquet, **headers):
 
 
 def received(client, **body):
-    """A paquet asked for and fetched."""
-    paquet = asked(client, **body)
-    return paquet, zipfile.ZipFile(io.BytesIO(fetch(client, paquet)[1]))
+    """The archive of a paquet that was asked for and fetched."""
+    return zipfile.ZipFile(io.BytesIO(fetch(client, asked(client, **body))[1]))
 
 
-def ids(paquet):
-    return [one["epreuve"] for one in paquet["documents"]]
+def manifest(archive):
+    return json.loads(archive.read("manifeste.json"))["documents"]
+
+
+def ids(said):
+    return [one["epreuve"] for one in said["documents"]]
 
 
 # --- What is in it -----------------------------------------------------------------------
@@ -84,16 +89,17 @@ def test_the_preview_says_the_size_of_the_archive_to_the_byte(api, awa, three):
     paquet = asked(api(awa))
     answer, body = fetch(api(awa), paquet)
     assert said["taille_octets"] == paquet["taille_octets"] == len(body)
-    assert (said["nb_epreuves"], said["documents"]) == (3, paquet["documents"])
+    assert said["nb_epreuves"] == len(said["documents"]) == 3
+    assert said["documents"][0].keys() == {"epreuve", "titre", "document", "taille_octets"}
     assert answer.headers["Content-Length"] == str(len(body))
 
 
 def test_the_archive_is_a_sound_zip_of_the_very_documents(api, awa, three):
-    paquet, archive = received(api(awa))
+    archive = received(api(awa))
     assert archive.testzip() is None
     assert archive.namelist()[:2] == ["index.html", "manifeste.json"]
     for row in three:
-        (name,) = (one["nom"] for one in paquet["documents"] if one["epreuve"] == row.pk)
+        (name,) = (one["nom"] for one in manifest(archive) if one["epreuve"] == row.pk)
         with row.fichier.open() as stored:
             assert archive.read(name) == stored.read()
 
@@ -109,11 +115,12 @@ def test_the_sha_256_said_is_that_of_the_archive(api, awa, three):
 
 def test_the_manifest_says_of_each_file_what_it_is_and_its_sum(api, awa, three):
     with_corrige(three[0])
-    paquet, archive = received(api(awa))
-    manifest = json.loads(archive.read("manifeste.json"))
-    assert manifest == {"version": 1, "documents": paquet["documents"]}
-    assert len(manifest["documents"]) == 4
-    for one in manifest["documents"]:
+    said = preview(api(awa))["documents"]
+    archive = received(api(awa))
+    assert json.loads(archive.read("manifeste.json"))["version"] == 1
+    assert [{name: one[name] for name in said[0]} for one in manifest(archive)] == said
+    assert len(said) == 4
+    for one in manifest(archive):
         content = archive.read(one["nom"])
         assert one["sha256"] == hashlib.sha256(content).hexdigest()
         assert one["taille_octets"] == len(content)
@@ -122,19 +129,19 @@ def test_the_manifest_says_of_each_file_what_it_is_and_its_sum(api, awa, three):
 
 def test_the_page_links_each_file_and_shows_a_title_as_text(api, awa):
     row = with_file(EpreuveFactory(titre="<script>alert(1)</script> & Cie"))
-    paquet, archive = received(api(awa))
+    archive = received(api(awa))
     page = archive.read("index.html").decode()
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Cie" in page
-    assert re.findall(r'href="([^"]+)"', page) == [paquet["documents"][0]["nom"]]
+    assert re.findall(r'href="([^"]+)"', page) == [manifest(archive)[0]["nom"]]
     assert f"{row.annee}" in page
 
 
 def test_names_hold_on_every_system(api, awa):
     for title in ("Épreuve d'été : 1/2 «ok» <?>", "../../etc/passwd", "数学", "CON"):
         with_file(EpreuveFactory(titre=title))
-    paquet, archive = received(api(awa))
-    names = [one["nom"] for one in paquet["documents"]]
+    archive = received(api(awa))
+    names = [one["nom"] for one in manifest(archive)]
     assert len(set(names)) == 4
     assert all(re.fullmatch(r"epreuves/[a-z0-9-]*[0-9]+\.pdf", name) for name in names)
     assert set(names) < set(archive.namelist())
@@ -156,9 +163,9 @@ def test_the_archive_itself_keeps_within_the_budget(api, awa):
     for _ in range(12):
         sized(EpreuveFactory(), 200_000)
     # Five documents of it are the budget to the byte: the sixth part of it goes with the rest.
-    paquet, _ = received(api(awa), budget_octets=1_000_000)
-    assert paquet["taille_octets"] <= 1_000_000
-    assert len(paquet["documents"]) == 4
+    paquet = asked(api(awa), budget_octets=1_000_000)
+    assert 800_000 < paquet["taille_octets"] <= 1_000_000
+    assert len(preview(api(awa), budget_octets=1_000_000)["documents"]) == 4
 
 
 def test_favourites_go_before_what_is_popular(api, awa, koffi):
@@ -198,8 +205,8 @@ def test_a_corrige_under_embargo_is_in_nobodys_paquet(api, awa, rachidi):
     later = timezone.now() + dt.timedelta(days=1)
     with_corrige(with_file(EpreuveFactory()), corrige_visible_le=later)
     for person in (awa, rachidi):
-        paquet, archive = received(api(person))
-        assert [one["document"] for one in paquet["documents"]] == ["sujet"]
+        archive = received(api(person))
+        assert [one["document"] for one in manifest(archive)] == ["sujet"]
         assert not any("corrige" in name for name in archive.namelist())
 
 
@@ -222,7 +229,7 @@ def test_once_received_the_next_one_holds_only_what_is_new(api, awa, three):
     received(api(awa))
     assert preview(api(awa))["documents"] == []
     new = with_file(EpreuveFactory())
-    assert ids(asked(api(awa))) == [new.pk]
+    assert [one["epreuve"] for one in manifest(received(api(awa)))] == [new.pk]
 
 
 def test_one_asked_for_and_not_fetched_is_not_received(api, awa, three):
@@ -300,6 +307,24 @@ def test_the_same_demand_after_a_lost_answer_is_the_same_paquet(api, awa, three)
     assert (Paquet.objects.count(), DocumentPaquet.objects.count()) == (1, 3)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_same_demand_four_times_at_once_is_one_paquet(api, awa, three):
+    together, statuses = Barrier(4), []
+
+    def ask():
+        together.wait()
+        statuses.append(api(awa).post(URL, {"budget_octets": BUDGET}).status_code)
+        connection.close()
+
+    threads = [Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 200, 200, 201]
+    assert (Paquet.objects.count(), DocumentPaquet.objects.count()) == (1, 3)
+
+
 def test_nothing_new_is_a_409_and_leaves_no_row(api, awa):
     answer = api(awa).post(URL, {"budget_octets": BUDGET})
     assert answer.status_code == 409
@@ -313,8 +338,8 @@ def test_a_lost_or_cut_file_does_not_keep_the_others_from_leaving(
     media = Path(settings.MEDIA_ROOT)
     (media / three[0].fichier.name).unlink()
     (media / three[1].fichier.name).write_bytes(b"%PDF-")
-    paquet, archive = received(api(awa))
-    assert ids(paquet) == [three[2].pk]
+    archive = received(api(awa))
+    assert [one["epreuve"] for one in manifest(archive)] == [three[2].pk]
     assert archive.testzip() is None
     warned = {record.args[0] for record in caplog.records if "absent du disque" in record.msg}
     assert warned == {three[0].pk, three[1].pk}
@@ -442,7 +467,7 @@ def test_between_two_pieces_a_changed_document_ends_it_rather_than_mix(
     answer = api(awa).get(paquet["url"], headers={"Range": "bytes=1000-"})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "paquet_perime")
     # The next one is sound.
-    assert received(api(awa))[1].testzip() is None
+    assert received(api(awa)).testzip() is None
 
 
 def test_another_title_changes_nothing_of_what_is_on_its_way(api, awa, rachidi, three):

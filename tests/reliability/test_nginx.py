@@ -181,9 +181,9 @@ def test_a_paquet_that_came_whole_is_received(nginx: Nginx, bank: Bank, epreuve:
     koffi = nginx.client.signed_in("etudiant1", PASSWORD)
     asked = {"budget_octets": 1_000_000}
     paquet = koffi.post("/api/paquets/", asked).json
-    assert epreuve in [one["epreuve"] for one in paquet["documents"]]
     answer = nginx.client.get(urlsplit(paquet["url"]).path)
     assert (answer.status, sha256(answer.body).hexdigest()) == (200, paquet["sha256"])
+    assert CONTENT in answer.body
     assert answer.headers["Content-Type"] == "application/zip"
     assert nginx.logged(answer)["chemin"] == "/api/fichiers/***/"
     again = koffi.post("/api/paquets/", asked)
