@@ -346,14 +346,37 @@ def test_a_lost_or_cut_file_does_not_keep_the_others_from_leaving(
 
 
 def test_what_nobody_fetched_is_forgotten_with_its_link(api, awa, koffi, three):
-    asked(api(awa), niveau="L2")
+    asked(api(awa))
     asked(api(koffi))
-    fetch(api(koffi), asked(api(koffi)))
+    Paquet.objects.update(date=timezone.now() - dt.timedelta(days=8))
+    new = asked(api(awa), niveau="L2", corriges=False, search="Analyse 1")
+    assert Paquet.objects.get(user=awa).sha256 == new["sha256"]
+    assert Paquet.objects.filter(user=koffi).exists()
+
+
+def test_of_one_fetched_only_what_it_brought_outlives_its_link(api, awa, three):
+    first = fetch(api(awa), asked(api(awa)))[1]
     Paquet.objects.update(date=timezone.now() - dt.timedelta(days=8))
     with_file(EpreuveFactory())
     asked(api(awa))
-    assert sorted(Paquet.objects.values_list("user__username", flat=True)) == ["awa", "koffi"]
-    assert len(DocumentPaquet.objects.filter(paquet__user=awa)) == 4
+    old = Paquet.objects.get(remis_le__isnull=False)
+    assert (old.page, old.manifeste, old.documents.count()) == ("", "", 3)
+    # Asked for again, it is whole again.
+    Epreuve.objects.exclude(pk__in=[row.pk for row in three]).delete()
+    assert fetch(api(awa), asked(api(awa), deja=True))[1] == first
+
+
+def test_asking_costs_as_many_queries_for_thirty_as_for_three(
+    api, awa, three, django_assert_max_num_queries
+):
+    preview(api(awa))
+    with django_assert_max_num_queries(20) as few:
+        asked(api(awa))
+    for _ in range(30):
+        with_file(EpreuveFactory())
+    with django_assert_max_num_queries(20) as many:
+        asked(api(awa))
+    assert len(few) == len(many)
 
 
 @pytest.mark.parametrize(

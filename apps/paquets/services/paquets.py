@@ -156,7 +156,7 @@ def prepare(user: User, chosen: Composition) -> tuple[Paquet, bool]:
         raise NothingNew
     with chosen.archive() as archive:
         sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
-    _forget_abandoned(user)
+    _forget_expired(user)
     with transaction.atomic():
         paquet, new = Paquet.objects.update_or_create(
             user=user,
@@ -208,10 +208,12 @@ def _checked(document: Document) -> tuple[int, int]:
     return crc32, size
 
 
-def _forget_abandoned(user: User) -> None:
-    """Those never fetched, once no link leads to them."""
+def _forget_expired(user: User) -> None:
+    """Once no link leads there, all but what the person has received."""
     before = timezone.now() - dt.timedelta(seconds=settings.PAQUET_DUREE_SECONDES)
-    Paquet.objects.filter(user=user, remis_le=None, date__lt=before).delete()
+    expired = Paquet.objects.filter(user=user, date__lt=before)
+    expired.filter(remis_le=None).delete()
+    expired.exclude(page="").update(manifeste="", page="")
 
 
 # --- What leaves -------------------------------------------------------------------------
