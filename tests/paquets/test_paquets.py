@@ -232,6 +232,12 @@ def test_once_received_the_next_one_holds_only_what_is_new(api, awa, three):
     assert [one["epreuve"] for one in manifest(received(api(awa)))] == [new.pk]
 
 
+def test_what_was_received_takes_the_place_of_nothing_new(api, awa, three, monkeypatch):
+    monkeypatch.setattr(paquets, "EPREUVES_MAX", 1)
+    came = [manifest(received(api(awa)))[0]["epreuve"] for _ in three]
+    assert sorted(came) == sorted(row.pk for row in three)
+
+
 def test_one_asked_for_and_not_fetched_is_not_received(api, awa, three):
     asked(api(awa))
     assert len(ids(preview(api(awa)))) == 3
