@@ -1,9 +1,11 @@
+from typing import Any
+
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q
 
 from apps.core.models import Epreuve, Interaction, TypeInteraction, User
 from apps.core.querysets import EpreuveQuerySet
-from apps.paquets.models import DocumentPaquet
+from apps.paquets.models import DocumentPaquet, Paquet
 
 
 def received(user: User) -> set[str]:
@@ -32,3 +34,23 @@ def _brought(user: User, sha256: str) -> Exists:
     return Exists(
         DocumentPaquet.objects.filter(handed, epreuve=OuterRef("pk"), sha256=OuterRef(sha256))
     )
+
+
+def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
+    """Receives core's `export_asked`: what was asked for, and what came of it."""
+    paquets = Paquet.objects.filter(user=user).order_by("pk").prefetch_related("documents")
+    return {
+        "paquets": [
+            {
+                "sha256": paquet.sha256,
+                "taille_octets": paquet.taille_octets,
+                "date": paquet.date,
+                "remis_le": paquet.remis_le,
+                "documents": [
+                    {"epreuve": one.epreuve_id, "document": one.document, "nom": one.nom}
+                    for one in paquet.documents.all()
+                ],
+            }
+            for paquet in paquets
+        ]
+    }

@@ -61,6 +61,7 @@ from tests.factories import (
     InteractionFactory,
     UserFactory,
     pdf,
+    with_file,
 )
 from tests.recommender.conftest import CONFIG, Bank
 
@@ -122,6 +123,7 @@ def life(
     settings.COURRIEL = True
     me = signed_in(nadege)
     studies(me, bank)
+    carries(me, bank)
     teaches(me, nadege)
     administers(nadege, rachidi, bank.students["MATH"][1])
     trains(nadege)
@@ -162,6 +164,12 @@ def studies(me: APIClient, bank: Bank) -> None:
     third = bank.students["MATH"][2]
     Signalement.objects.create(commentaire_id=answered["id"], user=third, motif=SAID)
     ok(me.delete(f"/api/commentaires/{alone['id']}/"))
+
+
+def carries(me: APIClient, bank: Bank) -> None:
+    with_file(bank.epreuves["MATH"][-1])
+    paquet = ok(me.post("/api/paquets/", {"budget_octets": 1_000_000})).json()
+    assert b"".join(ok(me.get(paquet["url"])))
 
 
 def teaches(me: APIClient, user: User) -> None:
@@ -460,6 +468,7 @@ EXPORTED = {
     "core.Signalement.user": "signalements",
     "core.User_groups.user": "compte",
     "core.User_user_permissions.user": "compte",
+    "paquets.Paquet.user": "paquets",
     "recommender.ActivationModele.active_par": "activations",
     "recommender.ModelMetadata.active_par": "modeles_actives",
     "recommender.TrainingLog.lance_par": "entrainements_lances",
