@@ -47,7 +47,7 @@ class PaquetsView(APIView):
 
     @extend_schema(
         request=PaquetQuery,
-        responses={200: PaquetSerializer, 201: PaquetSerializer, 409: ERROR},
+        responses={200: PaquetSerializer, 201: PaquetSerializer, 409: ERROR, 410: ERROR},
     )
     def post(self, request: Request) -> Response:
         """Demander un paquet ; la même demande rejouée donne le même."""

@@ -313,6 +313,22 @@ def test_the_same_demand_after_a_lost_answer_is_the_same_paquet(api, awa, three)
     assert (Paquet.objects.count(), DocumentPaquet.objects.count()) == (1, 3)
 
 
+def test_a_file_replaced_between_its_two_readings_is_a_410_to_ask_again(
+    api, awa, three, settings, monkeypatch
+):
+    readable = paquets._readable
+
+    def replaced_just_after(documents):
+        read = list(readable(documents))
+        (Path(settings.MEDIA_ROOT) / three[0].fichier.name).unlink()
+        return read
+
+    monkeypatch.setattr(paquets, "_readable", replaced_just_after)
+    answer = api(awa).post(URL, {"budget_octets": BUDGET})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "paquet_perime")
+    assert not Paquet.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_same_demand_four_times_at_once_is_one_paquet(api, awa, three):
     together, statuses = Barrier(4), []

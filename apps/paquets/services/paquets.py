@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core import signing
+from django.core.files.base import File
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -21,7 +22,7 @@ from django.utils.translation import override
 
 from apps.core.models import Epreuve, Statut, User
 from apps.core.querysets import EpreuveQuerySet
-from apps.core.services.files import DOCUMENTS, file_facts, may_have, open_document
+from apps.core.services.files import DOCUMENTS, file_facts, may_have
 from apps.paquets.archive import Archive, Entry, text_entry
 from apps.paquets.choice import best_under
 from apps.paquets.exceptions import NothingNew, Outdated
@@ -53,9 +54,13 @@ class Document:
     def titre(self) -> str:
         return self.epreuve.titre
 
+    def open(self) -> File[bytes]:
+        """Raises FileNotFoundError, where the field, once read and closed, has its own error."""
+        stored = getattr(self.epreuve, DOCUMENTS[self.document])
+        return stored.storage.open(stored.name)  # type: ignore[no-any-return]
+
     def entry(self) -> Entry:
-        opener = partial(open_document, self.epreuve, self.document)
-        return Entry(self.nom, self.taille_octets, self.crc32, opener)
+        return Entry(self.nom, self.taille_octets, self.crc32, self.open)
 
 
 @dataclass(frozen=True)
@@ -150,12 +155,18 @@ def document_of(epreuve: Epreuve, document: str) -> Document:
 
 
 def prepare(user: User, chosen: Composition) -> tuple[Paquet, bool]:
-    """The paquet of that content, and whether it is new. Raises NothingNew."""
+    """The paquet of that content, and whether it is new.
+
+    Raises NothingNew, or Outdated where a file was replaced while it was read.
+    """
     chosen = Composition(tuple(_readable(chosen.documents)))
     if not chosen.documents:
         raise NothingNew
-    with chosen.archive() as archive:
-        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    try:
+        with chosen.archive() as archive:
+            sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise Outdated from None
     _forget_expired(user)
     with transaction.atomic():
         paquet, new = Paquet.objects.update_or_create(
@@ -201,7 +212,7 @@ def _readable(documents: Sequence[Document]) -> Iterable[Document]:
 
 def _checked(document: Document) -> tuple[int, int]:
     crc32 = size = 0
-    with open_document(document.epreuve, document.document) as content:
+    with document.open() as content:
         while block := content.read(_BLOCK):
             crc32 = zlib.crc32(block, crc32)
             size += len(block)
