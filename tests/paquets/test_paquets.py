@@ -465,6 +465,13 @@ def test_it_is_sent_by_django_where_nginx_sends_the_files(api, awa, three, setti
     assert zipfile.ZipFile(io.BytesIO(body)).testzip() is None
 
 
+def test_its_bytes_are_compressed_for_nobody(api, awa, three):
+    paquet = asked(api(awa))
+    answer, body = fetch(api(awa), paquet, Accept_Encoding="br, gzip")
+    assert "Content-Encoding" not in answer.headers
+    assert hashlib.sha256(body).hexdigest() == paquet["sha256"]
+
+
 def test_it_goes_on_with_another_link_to_the_same(api, awa, three):
     first = asked(api(awa))
     begun = fetch(api(awa), first, Range="bytes=0-99")[1]

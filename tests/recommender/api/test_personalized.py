@@ -12,8 +12,8 @@ from apps.core.services.imports import import_interactions
 from apps.core.services.interactions import record_interaction
 from apps.recommender import model_store
 from apps.recommender.models import ModelMetadata
-from tests.conftest import forget
 from apps.recommender.services import recommendations
+from tests.conftest import forget
 from tests.factories import EpreuveFactory, FiliereFactory, UserFactory, moved, seen
 
 pytestmark = pytest.mark.django_db
