@@ -23,6 +23,7 @@ COLUMNS = (
     "annee",
     "annee_academique",
     "enseignant",
+    "enseignant_nom",
     "description",
     "reference_externe",
     "fichier",
@@ -73,7 +74,11 @@ def _cells(epreuve: Epreuve) -> Iterator[str]:
     said = {
         "matiere": epreuve.matiere.code,
         "filiere": epreuve.filiere.code if epreuve.filiere else "",
-        "enseignant": epreuve.enseignant.username if epreuve.enseignant else epreuve.enseignant_nom,
+        # The account, for this bank; the name, for one that has no such account.
+        "enseignant": epreuve.enseignant.username if epreuve.enseignant else "",
+        "enseignant_nom": epreuve.enseignant.get_full_name()
+        if epreuve.enseignant
+        else epreuve.enseignant_nom,
         # Their names in MEDIA_ROOT, by which an import knows them again.
         "fichier": epreuve.fichier.name,
         "corrige": epreuve.fichier_corrige.name,

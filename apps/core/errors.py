@@ -18,7 +18,7 @@ from drf_standardized_errors.formatter import ExceptionFormatter as BaseFormatte
 from drf_standardized_errors.handler import ExceptionHandler as BaseHandler
 from drf_standardized_errors.handler import exception_handler
 from rest_framework.exceptions import APIException, ParseError
-from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.exceptions import AuthenticationFailed
 
 from apps.core.exceptions import Conflict, DatabaseDown, Duplicate, FileTooLarge, TooLarge
 from apps.core.uploads import UploadTooLarge
@@ -54,7 +54,7 @@ class ExceptionHandler(BaseHandler):
             return FileTooLarge() if isinstance(exc, UploadTooLarge) else TooLarge()
         if isinstance(exc, (SuspiciousOperation, UnreadablePostError)):
             return ParseError()
-        if isinstance(exc, InvalidToken):
+        if isinstance(exc, AuthenticationFailed) and isinstance(exc.detail, dict):
             # Its code is said as a second error, and as one of a field.
             exc.detail = cast(dict[str, Any], exc.detail)["detail"]
         return super().convert_known_exceptions(exc)

@@ -28,6 +28,10 @@ class JSONParser(parsers.JSONParser):
         except RecursionError:
             data = None
             too_deep = True
+        except ParseError:
+            raise ParseError(
+                "Ce corps n'est pas du JSON lisible : UTF-8, guillemets doubles, ni NaN ni infini."
+            ) from None
         else:
             too_deep = _deeper_than(DEPTH_MAX, data)
         if too_deep:
@@ -60,4 +64,9 @@ class MultiPartParser(parsers.MultiPartParser):
         most = 2 * settings.TAILLE_MAX_OCTETS + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if int(context["request"].META.get("CONTENT_LENGTH") or 0) > most:
             raise TooLarge
-        return super().parse(stream, media_type, context)
+        try:
+            return super().parse(stream, media_type, context)
+        except ParseError:
+            raise ParseError(
+                "Ce corps multipart est illisible : laissez votre client écrire son Content-Type."
+            ) from None

@@ -37,6 +37,14 @@ ETAG = {
 UNCHANGED = {"description": "Inchangé : ce que vous avez est à jour."}
 
 
+def without_docstrings(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """What a serializer says of itself is for who works on it; its fields have their texts."""
+    for component in result.get("components", {}).get("schemas", {}).values():
+        if component.get("type") == "object":
+            component.pop("description", None)
+    return result
+
+
 class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
     target_class = "apps.core.tokens.Authentication"
 

@@ -3,6 +3,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
@@ -460,6 +461,15 @@ class EpreuveWriteSerializer(EpreuveFactsSerializer):
 
     class Meta(EpreuveFactsSerializer.Meta):
         fields = (*EpreuveFactsSerializer.Meta.fields, "fichier", "fichier_corrige")
+
+    def to_internal_value(self, data: Any) -> Any:
+        """A file under another name would be lost without a word."""
+        values = super().to_internal_value(data)
+        sent = [name for name, value in data.items() if isinstance(value, UploadedFile)]
+        unknown = "Fichier inconnu : donnez fichier, fichier_corrige, ou les deux."
+        if lost := {name: unknown for name in sent if name not in self.fields}:
+            raise serializers.ValidationError(lost, code="fichier_inconnu")
+        return values
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Set the files apart, which are not assigned like the other fields."""

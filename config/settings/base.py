@@ -247,6 +247,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.core.schema.without_docstrings",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "StatutEnum": "apps.core.models.Statut",
         "StatutCommentaireEnum": "apps.core.models.StatutCommentaire",
@@ -306,7 +310,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # --- Words and time ----------------------------------------------------------------------
 
 LANGUAGE_CODE = "fr"
-LANGUAGES = [("fr", "Français"), ("en", "English")]
+LANGUAGES = [("fr", "Français")]  # whatever the browser prefers: half of each reads badly
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = "Africa/Porto-Novo"
 USE_TZ = True

@@ -298,9 +298,30 @@ def test_a_decent_request_id_is_kept_and_another_replaced(anyone):
     assert anyone.get("/api/nope/", HTTP_X_REQUEST_ID="<x>")["X-Request-ID"] != "<x>"
 
 
-def test_english_readers_get_django_s_english(anyone):
+def test_a_browser_that_prefers_english_reads_french_too(anyone):
     answer = anyone.get("/api/moi/", HTTP_ACCEPT_LANGUAGE="en")
-    assert "credentials" in answer.json()["errors"][0]["detail"]
+    assert "authentification" in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("body", [b"{'a': 1}", b"\xff", b'{"a": NaN}', b"{"])
+def test_what_is_no_json_is_told_in_french(anyone, body):
+    answer = anyone.post("/api/token/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "JSON lisible" in answer.json()["errors"][0]["detail"]
+
+
+def test_a_multipart_without_boundary_is_told_in_french(api, mme_dossou):
+    answer = api(mme_dossou).post("/api/epreuves/", b"x", content_type="multipart/form-data")
+    assert answer.status_code == 400
+    assert "multipart est illisible" in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b"])
+def test_a_malformed_token_header_is_one_error_of_no_field(anyone, header):
+    answer = anyone.get("/api/moi/", HTTP_AUTHORIZATION=header)
+    assert answer.status_code == 401
+    [error] = answer.json()["errors"]
+    assert error["attr"] is None
 
 
 def test_a_429_always_says_when_to_come_back():

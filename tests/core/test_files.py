@@ -355,6 +355,14 @@ def test_a_bad_field_is_refused_by_name(api, mme_dossou, field, value, attr):
     assert [error["attr"] for error in answer.json()["errors"]] == [attr]
 
 
+def test_a_file_under_a_name_of_its_own_is_refused_not_lost(api, mme_dossou):
+    answer = deposit(api(mme_dossou), corrige=SimpleUploadedFile("c.pdf", pdf("corrigé")))
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["attr"], error["code"]) == ("corrige", "fichier_inconnu")
+    assert not Epreuve.objects.exists()
+
+
 def test_a_student_is_no_teacher(api, mme_dossou, awa):
     answer = deposit(api(mme_dossou), enseignant=awa.pk)
     assert answer.status_code == 400

@@ -467,3 +467,27 @@ def test_checking_a_line_more_costs_few_queries(run, django_assert_max_num_queri
     rows = "".join(f"T;ANALYSE;R{n};x{n}.pdf\n" for n in range(30))
     with django_assert_max_num_queries(12 + 30):
         run("titre;matiere;reference_externe;fichier\n" + rows, "--dry-run", fails=True)
+
+
+# --- What comes from another bank --------------------------------------------------------
+
+
+MOVED = """titre;matiere;fichier;statut;enseignant;enseignant_nom
+Retirée;ANALYSE;a.pdf;archivee;;
+Déposée de nouveau;ANALYSE;a.pdf;publiee;parti;Léa Parti
+En attente;ALGEBRE;TD/b.pdf;soumise;;
+"""
+
+
+def test_what_was_withdrawn_elsewhere_is_left_and_only_what_was_published_is(run):
+    told = run(MOVED, "--publish")
+    assert "2 ajouts" in told
+    assert "1 passées" in told
+    rows = dict(Epreuve.objects.values_list("titre", "statut"))
+    assert rows == {"Déposée de nouveau": Statut.PUBLIEE, "En attente": Statut.SOUMISE}
+
+
+def test_a_teacher_without_an_account_here_keeps_the_name(run):
+    run(MOVED)
+    row = Epreuve.objects.get(titre="Déposée de nouveau")
+    assert (row.enseignant, row.enseignant_nom) == (None, "Léa Parti")

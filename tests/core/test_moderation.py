@@ -57,7 +57,7 @@ def test_every_move_is_as_the_table_says_and_leaves_one_line(
         assert answer.status_code == 409
         (error,) = answer.json()["errors"]
         assert error["code"] == "transition_impossible"
-        assert f"« {statut.value} »" in error["detail"]
+        assert f"« {statut.label} »" in error["detail"]
         assert all(possible.value in error["detail"] for possible in actions_from(statut))
         assert (after.statut, told()) == (statut, [])
 

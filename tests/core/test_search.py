@@ -236,7 +236,7 @@ def test_the_migration_indexes_what_was_there_before():
     epreuve = with_file(EpreuveFactory(titre=EQUATIONS))
     EpreuveFactory(titre="Sans fichier")
     executor = MigrationExecutor(connection)
-    latest = executor.loader.graph.leaf_nodes("core")
+    latest = executor.loader.graph.leaf_nodes()
     executor.migrate([("core", "0007_favoris")])
     MigrationExecutor(connection).migrate(latest)
     assert Epreuve.objects.matching("equatoins").get() == epreuve

@@ -92,8 +92,11 @@ def move_epreuve(
     before = Statut(locked.statut)
     if before not in transition.before:
         possible = ", ".join(actions_from(before))
-        detail = f"Cette épreuve est « {before} » : on ne peut pas {action}. Possible : {possible}."
-        raise Conflict(detail, "transition_impossible")
+        raise Conflict(
+            f"Cette épreuve est « {before.label} » : on ne peut pas {action}. "
+            f"Possible : {possible}.",
+            "transition_impossible",
+        )
     locked.motif_rejet = motif
     _set_statut(locked, transition.after, now)
     _save(locked, was_published=before == Statut.PUBLIEE)

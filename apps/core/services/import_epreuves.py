@@ -63,6 +63,7 @@ class Outcome(models.TextChoices):
     UPDATED = "updated", "mise à jour"
     UNCHANGED = "unchanged", "inchangée"
     SKIPPED = "skipped", "passée : déjà dans la banque"
+    WITHDRAWN = "withdrawn", "laissée : archivée là d'où elle vient"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class CatalogueReport:
             f"{counts[Outcome.ADDED]} ajouts",
             f"{counts[Outcome.UPDATED]} mises à jour",
             f"{counts[Outcome.UNCHANGED]} inchangées",
-            f"{counts[Outcome.SKIPPED]} passées",
+            f"{counts[Outcome.SKIPPED] + counts[Outcome.WITHDRAWN]} passées",
         )
         said = (
             f"{self.read} lignes lues",
@@ -183,6 +184,8 @@ class _Line:
     number: int
     # Column -> what the cell says; empty cells are left out.
     cells: dict[str, str]
+    # Where it comes from: empty in a catalogue written by hand.
+    statut: str = ""
     pdfs: dict[str, Pdf] = field(default_factory=dict)
     paths: set[Path] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
@@ -235,7 +238,8 @@ def _read(catalogue: Path, report: CatalogueReport) -> list[_Line]:
             report.faults.append(Fault(number, "toutes", detail))
             continue
         said = table.named(cells)
-        lines.append(_Line(number, {c: as_written(said[c]) for c in COLUMNS if said.get(c)}))
+        filled = {c: as_written(said[c]) for c in COLUMNS if said.get(c)}
+        lines.append(_Line(number, filled, said.get("statut") or ""))
     if not report.read:
         raise MalformedFile(f"{catalogue.name} ne contient aucune épreuve.")
     return lines
@@ -249,6 +253,8 @@ class _Change:
     existing: Epreuve | None
     fields: dict[str, Any]
     pdfs: dict[str, Pdf]
+    # What was a draft, waited or was rejected elsewhere is not published here by a switch.
+    may_be_published: bool = True
 
     @property
     def outcome(self) -> Outcome:
@@ -272,7 +278,8 @@ class _Change:
             if self.existing:
                 change_epreuve(files, self.existing, par=par, fichiers=fichiers, **self.fields)
             else:
-                statut = Statut.PUBLIEE if options.publish else Statut.SOUMISE
+                publish = options.publish and self.may_be_published
+                statut = Statut.PUBLIEE if publish else Statut.SOUMISE
                 add_epreuve(files, auteur=par, fichiers=fichiers, statut=statut, **self.fields)
 
 
@@ -310,9 +317,12 @@ def _check(lines: list[_Line], options: CatalogueOptions, report: CatalogueRepor
     for line in lines:
         existing = bank.find(line)
         outcome = Outcome.SKIPPED
-        if not (existing and options.existing == Existing.SKIP):
+        if not existing and line.statut == Statut.ARCHIVEE:
+            outcome = Outcome.WITHDRAWN
+        elif not (existing and options.existing == Existing.SKIP):
             seen.check(line, existing)
             change = _change(line, existing, bank, options)
+            change.may_be_published = line.statut in {"", Statut.PUBLIEE}
             outcome = change.outcome
             changes.append(change)
             report.faults += line.faults
@@ -387,9 +397,10 @@ class _Bank:
             for name, said in cells.items()
             if name not in DOCUMENTS
         }
-        if teacher := values.pop("enseignant", ""):
+        teacher, name = values.pop("enseignant", ""), values.pop("enseignant_nom", "")
+        if teacher or name:
             account = self.teachers.get(teacher.lower())
-            values |= {"enseignant": account, "enseignant_nom": "" if account else teacher}
+            values |= {"enseignant": account, "enseignant_nom": "" if account else name or teacher}
         return values
 
 
