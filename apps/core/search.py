@@ -153,11 +153,15 @@ def _shares_a_half(term: str) -> Q:
 
 
 def misspelt(term: str, word: str) -> str | None:
-    """The beginning of `word` that `term` is one letter away from, if it does not begin it."""
+    """The beginning of `word` that `term` is one letter away from, if it does not begin it.
+
+    A beginning as short as « cour » is that of too many words to be what « coeur » meant.
+    """
     if word.startswith(term):
         return None
     starts = (word[:size] for size in (len(term), len(term) + 1, len(term) - 1))
-    return next((start for start in starts if _one_letter_apart(term, start)), None)
+    telling = (start for start in starts if start == word or len(start) >= TOLERANCE_MIN)
+    return next((start for start in telling if _one_letter_apart(term, start)), None)
 
 
 def _one_letter_apart(one: str, other: str) -> bool:

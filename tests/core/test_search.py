@@ -243,3 +243,12 @@ def test_the_migration_indexes_what_was_there_before():
     etats = dict(TexteEpreuve.objects.values_list("epreuve__titre", "etat"))
     assert etats == {EQUATIONS: "en_attente", "Sans fichier": "sans_texte"}
     assert "2024" not in Mot.objects.values_list("texte", flat=True)
+
+
+@pytest.mark.parametrize("asked", ["coeur", "couer", "colur"])
+def test_a_short_word_is_not_taken_for_the_beginning_of_a_common_one(anyone, asked):
+    EpreuveFactory(titre="Cours de courbes")
+    assert titles(anyone, search=asked) == []
+    EpreuveFactory(titre="Au cœur des séries")
+    if asked != "colur":
+        assert titles(anyone, search=asked) == ["Au cœur des séries"]
