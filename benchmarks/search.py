@@ -227,13 +227,15 @@ def main() -> None:
 def report(figures: dict[int, Figures], rounds: int) -> None:
     small, large = figures.values()
     sizes = list(figures)
-    print(f"{'':<22}{sizes[0]:>10} ms{sizes[1]:>10} ms   ratio  requêtes SQL   trouvées")
+    title = f"{'':<22}{sizes[0]:>10} ms{sizes[1]:>10} ms   ratio  requêtes SQL   trouvées"
+    print(title, file=sys.stderr)
     for name in REQUESTS:
         ratio = large.p50(name) / small.p50(name)
         print(
             f"{name:<22}{small.p50(name):>13.1f}{large.p50(name):>13.1f}{ratio:>8.2f}"
             f"{small.queries[name]:>8} → {large.queries[name]:<3}"
-            f"{small.found[name]:>8} → {large.found[name]}"
+            f"{small.found[name]:>8} → {large.found[name]}",
+            file=sys.stderr,
         )
     ratios = {name: round(large.p50(name) / small.p50(name), 2) for name in REQUESTS}
     print(
