@@ -34,6 +34,7 @@ class DeclencheurActivation(models.TextChoices):
     ENTRAINEMENT = "entrainement", "Entraînement"
     COMMANDE = "commande", "Ligne de commande"
     ADMIN = "admin", "Administration"
+    API = "api", "API"
 
 
 class TrainingLog(models.Model):
@@ -145,8 +146,13 @@ class ModelMetadata(models.Model):
         TrainingLog, models.PROTECT, verbose_name="entraînement", related_name="modele"
     )
     metriques = models.JSONField("métriques", default=dict)
+    fiche = models.JSONField("fiche de modèle", default=dict)
+    derniere_interaction = models.DateTimeField(
+        "dernière interaction apprise", null=True, blank=True
+    )
     eligible = models.BooleanField("éligible", default=False)
     motif_refus = models.TextField("motif du refus", blank=True)
+    derogation = models.TextField("motif de la dérogation", blank=True)
     est_actif = models.BooleanField("actif", default=False)
     date_creation = models.DateTimeField("créé le", default=timezone.now)
     active_le = models.DateTimeField("activé le", null=True, blank=True)
@@ -158,6 +164,7 @@ class ModelMetadata(models.Model):
         blank=True,
         related_name="+",
     )
+    fichiers_supprimes_le = models.DateTimeField("fichiers supprimés le", null=True, blank=True)
 
     class Meta:
         verbose_name = "modèle"
@@ -167,12 +174,22 @@ class ModelMetadata(models.Model):
                 fields=["est_actif"], condition=Q(est_actif=True), name="un_seul_modele_actif"
             ),
             models.CheckConstraint(
-                condition=Q(est_actif=False) | Q(eligible=True), name="modele_actif_eligible"
+                condition=Q(est_actif=False) | Q(eligible=True) | ~Q(derogation=""),
+                name="modele_actif_eligible_ou_deroge",
+            ),
+            models.CheckConstraint(
+                condition=Q(est_actif=False) | Q(fichiers_supprimes_le=None),
+                name="modele_actif_a_ses_fichiers",
             ),
         ]
 
     def __str__(self) -> str:
         return self.version
+
+    @property
+    def learnt_until(self) -> dt.datetime:
+        """Nothing that came after is in its data; a model of before this was kept had no later."""
+        return self.derniere_interaction or self.training_log.debut
 
 
 class ActivationModele(models.Model):
@@ -200,10 +217,16 @@ class ActivationModele(models.Model):
     )
     declencheur = models.CharField("déclencheur", max_length=12, choices=DeclencheurActivation)
     motif = models.TextField("motif", blank=True)
+    derogation = models.BooleanField("dérogation", default=False)
 
     class Meta:
         verbose_name = "activation"
         ordering = ["-active_le", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(derogation=False) | ~Q(motif=""), name="derogation_motivee"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.modele} le {timezone.localtime(self.active_le):%d/%m/%Y à %H:%M}"

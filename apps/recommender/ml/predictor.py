@@ -9,11 +9,11 @@ from scipy.sparse import csr_matrix
 
 from apps.recommender.ml import artifact
 from apps.recommender.ml.artifact import Artifact
-from apps.recommender.ml.data_loader import FloatArray, IntArray
+from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.metrics import Values
-from apps.recommender.ml.model import NO_ITEMS, NO_TRAITS, NO_WEIGHTS
+from apps.recommender.ml.model import NO_ITEMS, NO_TRAITS, NO_WEIGHTS, Servable
 from apps.recommender.ml.placement import Placement
 from apps.recommender.ml.signals import Students
 from apps.recommender.ml.variety import varied
@@ -73,6 +73,14 @@ class Predictor:
     def load(cls, path: Path, *, sha256: str | None = None) -> Self:
         """The model in folder `path`, verified; raises CorruptArtifact."""
         return cls(artifact.load(path, sha256=sha256))
+
+    @classmethod
+    def unsaved(cls, model: Servable, data: Dataset) -> Self:
+        """A model just fitted on the training part of `data`; it knows the students met there."""
+        met = np.bincount(data.train.user_idx, minlength=data.n_users) > 0
+        user_ids = np.where(met, data.user_ids, artifact.ERASED)
+        manifest = {"version": "", "n_users": data.n_users}
+        return cls(Artifact(model, user_ids, data.item_ids, data.confidence, None, manifest))
 
     @property
     def n_items(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import socket
@@ -181,9 +182,13 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     everything = data_loader.whole(interactions, metadata)
     everything = everything.with_half_life(dataset.half_life)
     model.fit(everything, np.random.default_rng(config.seed), on_step=watch.step)
-    about = {"empreinte_donnees": run.empreinte_donnees, "metriques": run.metriques}
+    about = {
+        "empreinte_donnees": run.empreinte_donnees,
+        "derniere_interaction": int(interactions.timestamps.max()),
+        "metriques": run.metriques,
+    }
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
-    row = _patiently(partial(_register, run, config, info))
+    row = _patiently(partial(_register, run, config, info, about["derniere_interaction"]))
     # Who was erased since their past was read is in its files.
     _patiently(forget_erased)
     return Outcome(run, row)
@@ -275,7 +280,9 @@ def _renew_connection() -> None:
 
 
 @transaction.atomic
-def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> ModelMetadata:
+def _register(
+    run: TrainingLog, config: TrainingConfig, info: ArtifactInfo, newest: int
+) -> ModelMetadata:
     """End the run and add its model, which becomes the active one if it beats popularity."""
     end(run, StatutEntrainement.TERMINE)
     motif = refusal(run)
@@ -291,6 +298,7 @@ def _register(run: TrainingLog, config: TrainingConfig, info: ArtifactInfo) -> M
         taille_octets=info.size,
         training_log=run,
         metriques=run.metriques,
+        derniere_interaction=dt.datetime.fromtimestamp(newest, dt.UTC),
         eligible=not motif,
         motif_refus=motif,
     )

@@ -1,5 +1,6 @@
 import dataclasses
 import datetime as dt
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
 
+from apps.core.models import Interaction
 from apps.recommender.ml import fusion
 from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
 from apps.recommender.models import DEAD_AFTER, ModelMetadata, StatutEntrainement, TrainingLog
@@ -257,3 +259,10 @@ def test_a_version_is_never_written_twice(trained):
     with pytest.raises(VersionExists):
         training.train(CONFIG, version="v1")
     assert TrainingLog.objects.count() == 1
+
+
+def test_a_model_says_how_far_its_data_go(trained):
+    newest = Interaction.objects.latest("date").date.replace(microsecond=0)
+    assert ModelMetadata.objects.get().derniere_interaction == newest
+    manifest = json.loads((settings.ML_MODELS_DIR / "v1" / "manifest.json").read_bytes())
+    assert manifest["metadata"]["derniere_interaction"] == newest.timestamp()
