@@ -27,7 +27,7 @@ RUN DEBUG=False ALLOWED_HOSTS=construction DB_HOST=construction DB_PASSWORD=cons
     SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
     JWT_SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
     python manage.py collectstatic --noinput && \
-    install -d -o banque -g banque media ml_models data
+    install -d -o banque -g banque media ml_models entrainements data
 USER 10001
 EXPOSE 8000
 # The first of ALLOWED_HOSTS, over TLS, as nginx would ask.

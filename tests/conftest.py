@@ -64,6 +64,7 @@ def _clean_cache() -> Iterator[None]:
 def _files_in_a_folder_of_the_test(tmp_path: Path, settings: pytest.FixtureRequest) -> None:
     settings.MEDIA_ROOT = str(tmp_path / "media")
     settings.ML_MODELS_DIR = tmp_path / "ml_models"
+    settings.ENTRAINEMENTS_DIR = tmp_path / "entrainements"
 
 
 @pytest.fixture

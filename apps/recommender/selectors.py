@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db import connection, transaction
 from django.db.models import Min, QuerySet
 
 from apps.core.models import Epreuve, Interaction, Role, Statut, TypeInteraction, User
@@ -11,36 +14,32 @@ from apps.core.selectors import positive_pairs, standing
 from apps.core.text import normalise
 
 if TYPE_CHECKING:
-    from apps.recommender.ml.data_loader import Interactions
     from apps.recommender.ml.metadata import Metadata, Traits
     from apps.recommender.ml.predictor import Past
 
+SLICE = 10_000  # rows in memory at once
 
-def training_pairs() -> Interactions:
-    """What people liked of the published bank: one row per (user, épreuve), at its first date.
+
+def training_pairs() -> Iterator[tuple[int, int, int, int]]:
+    """What people liked of the published bank: (user id, épreuve id, worth, first date in seconds).
 
     Left out: pairs rated 1 or 2, inactive accounts, and people who declined personalisation.
+    Sorted by both ids; read in slices, as long as it is iterated over.
     """
-    import numpy as np
-    import pandas as pd
-
-    from apps.recommender.ml.data_loader import Interactions
-
     shared = Interaction.objects.filter(
         user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
     )
-    rows = _dated(shared)
-    pairs = pd.DataFrame.from_records(
-        rows.iterator(chunk_size=10_000),
-        columns=["user", "epreuve", "weight", "first"],
-    )
-    seconds = pd.to_datetime(pairs["first"], utc=True).dt.as_unit("s").astype("int64")
-    return Interactions(
-        user_ids=pairs["user"].to_numpy("int64"),
-        item_ids=pairs["epreuve"].to_numpy("int64"),
-        weights=pairs["weight"].to_numpy("float32"),
-        timestamps=np.asarray(seconds, np.int64),
-    )
+    with _reading():
+        for user_id, epreuve_id, worth, first in _dated(shared).iterator(chunk_size=SLICE):
+            yield user_id, epreuve_id, worth, int(first.timestamp())
+
+
+def _reading() -> AbstractContextManager[object]:
+    """PostgreSQL's cursor lives in a transaction, or else a pooler may give it to another session.
+
+    SQLite's needs none, and would lock out those who write.
+    """
+    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
 def past_of(user: User) -> Past:

@@ -286,6 +286,8 @@ MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
 # Torch's threads in training: at usual batch sizes a second one waits more than it helps.
 ENTRAINEMENT_FILS = env.integer("ENTRAINEMENT_FILS", 1, minimum=1)
 ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
+# What a training reads: written at its start, removed at its end.
+ENTRAINEMENTS_DIR = env.path("ENTRAINEMENTS_DIR", BASE_DIR / "data" / "processed")
 
 # --- Background work: rows that `db_worker` takes, or done at once where there is no worker --
 

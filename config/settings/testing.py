@@ -33,6 +33,7 @@ REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
 # conftest gives each test a folder of its own; these only keep a forgotten one out of the tree.
 MEDIA_ROOT = Path(_folder.name) / "media"
 ML_MODELS_DIR = Path(_folder.name) / "ml_models"
+ENTRAINEMENTS_DIR = Path(_folder.name) / "entrainements"
 MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
 # On both databases; a test that wants the queue asks for it.

@@ -138,6 +138,7 @@ def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path):
         "REDIS_URL": "",
         "SQLITE_PATH": str(database),
         "ML_MODELS_DIR": str(tmp_path / "ml_models"),
+        "ENTRAINEMENTS_DIR": str(tmp_path / "entrainements"),
         "MEDIA_ROOT": str(tmp_path / "media"),
         "DJANGO_SETTINGS_MODULE": "config.settings.development",
         "SECRET_KEY": "for-this-test",

@@ -333,6 +333,7 @@ class Bank:
             "ALLOWED_HOSTS": f"{DOMAIN},{HOST}",
             "MEDIA_ROOT": str(self.folder / "media"),
             "ML_MODELS_DIR": str(self.folder / "ml_models"),
+            "ENTRAINEMENTS_DIR": str(self.folder / "entrainements"),
             "STATIC_ROOT": str(self.folder / "static"),
             "TMPDIR": str(self.folder),
             # A test is one account that does what a thousand would.

@@ -12,11 +12,7 @@ that file alone. Nothing here can run code on loading: safetensors and JSON only
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import time
-import uuid
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
-from apps.recommender.ml import registry
+from apps.recommender.ml import disk, registry
 from apps.recommender.ml.confidence import Confidence
 from apps.recommender.ml.data_loader import Dataset, IntArray
 from apps.recommender.ml.errors import (
@@ -45,8 +41,6 @@ MANIFEST = "manifest.json"
 ERASED = -1  # in `user_ids`, the row of an erased account
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ASIDE = ".aside-"
-_ASIDE_SECONDS = 3600
 # What reading a file that is not ours can raise.
 _FAULTS = (
     OSError,
@@ -111,17 +105,14 @@ def save(
     path = version_path(root, version)
     files = _contents(version, model, dataset, metadata)
     root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    aside = root / f"{_ASIDE}{uuid.uuid4().hex}"
     try:
-        aside.mkdir()
-        for name, content in files.items():
-            _write(aside / name, content)
-        _flush_folder(aside)
-        _move(aside, path)
-        _flush_folder(root)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with disk.whole_folder(path) as aside:
+            for name, content in files.items():
+                (aside / name).write_bytes(content)
+    except FileExistsError:
+        raise VersionExists(
+            f"Le modèle {path.name} existe déjà : choisissez une autre version."
+        ) from None
     size = sum(len(content) for content in files.values())
     return ArtifactInfo(version, path, _sha256(files[MANIFEST]), _sha256(files[USERS]), size)
 
@@ -147,7 +138,7 @@ def _corrupt(path: Path, fault: Exception) -> CorruptArtifact:
 
 def folders(root: Path) -> list[Path]:
     """Every model there is, registered or not; what killed processes left is swept."""
-    _sweep(root)
+    disk.sweep(root)
     paths = (file.parent for file in root.glob(f"*/{USERS}"))
     return sorted(path for path in paths if not path.name.startswith("."))
 
@@ -162,15 +153,12 @@ def forget_users(path: Path, known: Container[int]) -> str:
 
     Two at once would undo each other. Raises CorruptArtifact, OSError.
     """
-    aside = path / f"{_ASIDE}{USERS}"
-    aside.unlink(missing_ok=True)  # Left by a killed one.
+    disk.aside_of(path / USERS).unlink(missing_ok=True)  # It names them.
     users = _read_users(path)
     kept = [user_id if user_id in known else None for user_id in users["user_ids"]]
     content = _sealed({**users, "user_ids": kept})
     if kept != users["user_ids"]:
-        _write(aside, content)
-        aside.replace(path / USERS)
-        _flush_folder(path)
+        disk.replace_file(path / USERS, content)
     return _sha256(content)
 
 
@@ -309,36 +297,3 @@ def _sha256(content: bytes) -> str:
 def _require(valid: bool, fault: str) -> None:
     if not valid:
         raise ValueError(fault)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _move(aside: Path, path: Path) -> None:
-    taken = VersionExists(f"Le modèle {path.name} existe déjà : choisissez une autre version.")
-    if path.exists():
-        raise taken
-    try:
-        aside.rename(path)
-    except OSError:
-        if path.exists():  # another process was faster
-            raise taken from None
-        raise
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(root: Path) -> None:
-    for left in root.glob(f"{_ASIDE}*"):
-        if time.time() - left.stat().st_mtime > _ASIDE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from django.utils import timezone
 
 from apps.core.models import User
 from apps.recommender import selectors
+from apps.recommender.ml import disk
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import DeviceUnavailable, InvalidVersion, VersionExists
 from apps.recommender.models import (
@@ -137,6 +139,11 @@ def default_version(config: TrainingConfig) -> str:
     return f"{timezone.now():%Y%m%d-%H%M%S}-{config.architecture}"
 
 
+def snapshot_path(run: TrainingLog) -> Path:
+    """The folder of what the run learns from."""
+    return settings.ENTRAINEMENTS_DIR / f"entrainement-{run.pk}"
+
+
 @contextmanager
 def _ending(run: TrainingLog) -> Iterator[None]:
     try:
@@ -147,6 +154,8 @@ def _ending(run: TrainingLog) -> Iterator[None]:
     except BaseException as error:
         end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
         raise
+    finally:
+        disk.remove(snapshot_path(run))
 
 
 def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
@@ -154,7 +163,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from apps.recommender.ml import artifact, data_loader
+    from apps.recommender.ml import artifact, data_loader, snapshot
     from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
     from apps.recommender.ml.recency import forgetting
     from apps.recommender.ml.registry import evaluate_baselines, of_architecture
@@ -162,7 +171,8 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     # torch's and BLAS's: in another number they add up in another order, to other weights.
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
     threadpool_limits(settings.ENTRAINEMENT_FILS)
-    interactions, metadata = selectors.training_pairs(), selectors.metadata()
+    snapshot.write(snapshot_path(run), selectors.training_pairs(), selectors.metadata())
+    interactions, metadata = snapshot.read(snapshot_path(run))
     dataset = forgetting(data_loader.split_by_date(interactions, metadata))
     _describe(run, dataset, interactions.fingerprint())
 

@@ -11,7 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from apps.core.models import Interaction
-from apps.recommender.ml import fusion
+from apps.recommender.ml import fusion, snapshot
 from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
 from apps.recommender.models import DEAD_AFTER, ModelMetadata, StatutEntrainement, TrainingLog
 from apps.recommender.services import training
@@ -85,6 +85,35 @@ def test_progress_is_told_and_written(bank):
     assert epochs == rows == list(range(len(epochs)))
     assert len(epochs) > 1
     assert steps
+
+
+def test_what_a_run_learns_from_is_on_the_disk_as_long_as_it_lives(bank):
+    there = set()
+
+    def look(*progress):
+        run = TrainingLog.objects.get()
+        there.update(path.relative_to(settings.ENTRAINEMENTS_DIR) for path in snapshots())
+        read, _ = snapshot.read(training.snapshot_path(run))
+        assert read.fingerprint() == run.empreinte_donnees
+
+    training.train(CONFIG, on_step=look)
+    assert len(there) == 1
+    assert snapshots() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingDiverged])
+def test_a_run_that_ends_badly_leaves_nothing_of_what_it_read(bank, error):
+    def stop(*progress):
+        assert snapshots()
+        raise error
+
+    with pytest.raises(error):
+        training.train(CONFIG, on_step=stop)
+    assert snapshots() == []
+
+
+def snapshots():
+    return list(settings.ENTRAINEMENTS_DIR.iterdir())
 
 
 # --- Banks that nothing can be learnt from --------------------------------------------------
