@@ -194,7 +194,7 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
 def quality_table(rows: dict[str, dict[str, Any]]) -> SafeString:
     """One line per model, one column per metric; it scrolls by itself where it is too wide."""
     return format_html(
-        '<div style="overflow-x:auto"><table><thead><tr><th></th>{}</tr></thead>'
+        '<div style="overflow-x:auto" tabindex="0"><table><thead><tr><td></td>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>",
         format_html_join(
             "", '<th style="padding:0 .6rem">{}</th>', ((name,) for name in METRICS.values())

@@ -325,6 +325,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
     ],
     "STYLES": [lambda request: static("admin.css")],
+    "SCRIPTS": [lambda request: static("admin.js")],
     "LOGIN": {"form": "apps.core.login.LoginForm"},
     "SHOW_LANGUAGES": False,
 }
