@@ -489,6 +489,11 @@ def fenetre_of(date: dt.datetime) -> int:
     return int(date.timestamp()) // FENETRE_SECONDES
 
 
+def date_of(fenetre: int) -> dt.date:
+    """The day, here, of its first second."""
+    return timezone.localdate(dt.datetime.fromtimestamp(fenetre * FENETRE_SECONDES, dt.UTC))
+
+
 class Interaction(models.Model):
     """What a person did with an épreuve: append-only, the training set of the recommender."""
 

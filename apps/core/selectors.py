@@ -34,10 +34,12 @@ from apps.core.models import (
     Matiere,
     Niveau,
     Session,
+    Signalement,
     Statut,
     TypeEpreuve,
     TypeInteraction,
     User,
+    date_of,
 )
 from apps.core.querysets import EpreuveQuerySet
 
@@ -135,6 +137,33 @@ def history_of(user: User) -> "QuerySet[Interaction]":
     """What this person did with épreuves that are published, the last first."""
     theirs = Interaction.objects.filter(user=user, epreuve__statut=Statut.PUBLIEE)
     return theirs.prefetch_related(Prefetch("epreuve", Epreuve.objects.with_names()))
+
+
+class Queue(NamedTuple):
+    """What waits for a moderator."""
+
+    epreuves: int
+    commentaires: int
+
+
+def moderation_queue() -> Queue:
+    reported = Signalement.objects.filter(traite=False)
+    return Queue(
+        epreuves=Epreuve.objects.filter(statut=Statut.SOUMISE).count(),
+        commentaires=reported.aggregate(n=Count("commentaire", distinct=True))["n"],
+    )
+
+
+def interactions_by_day(days: int, *, today: dt.date) -> dict[dt.date, int]:
+    """Of so many days, today the last; those without any, too."""
+    dates = [today - dt.timedelta(days=days - 1 - n) for n in range(days)]
+    since = dt.datetime.combine(dates[0], dt.time(), timezone.get_current_timezone())
+    # Half hours are added up here: to truncate each date, SQLite calls Python for each row.
+    windows = Interaction.objects.filter(date__gte=since).order_by().values_list("fenetre")
+    counts = dict.fromkeys(dates, 0)
+    for window, number in windows.annotate(number=Count("pk")):
+        counts[date_of(window)] = counts.get(date_of(window), 0) + number
+    return counts
 
 
 def note_distribution(epreuve: Epreuve) -> dict[str, dict[int, int]]:

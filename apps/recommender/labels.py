@@ -22,6 +22,15 @@ MODELS = {
     "ease": "EASE",
     "ials": "iALS",
 }
+SOURCES = {
+    "ncf": "modèle",
+    "historique": "modèle, d'après l'historique",
+    "contenu": "modèle, d'après le contenu",
+    "profil": "populaires de la filière",
+    "populaires": "populaires",
+    "recentes": "récentes",
+    "aucune": "aucune recommandation",
+}
 
 
 def gain_in_words(metrics: dict[str, Any], references: dict[str, Any]) -> str:

@@ -328,6 +328,7 @@ UNFOLD = {
     "SCRIPTS": [lambda request: static("admin.js")],
     "LOGIN": {"form": "apps.core.login.LoginForm"},
     "SHOW_LANGUAGES": False,
+    "DASHBOARD_CALLBACK": "apps.recommender.admin_home.dashboard",
 }
 
 LOGGING = logs.configuration("ligne")

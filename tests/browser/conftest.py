@@ -1,6 +1,7 @@
 """A real browser, and all that goes wrong on the pages it opens.
 
-`SCREENSHOTS=docs/images pytest tests/browser` keeps the pictures that the docs show.
+`SCREENSHOTS=docs/images pytest tests/browser` keeps the pictures that the docs show; with
+`WHOLE_PAGES=1`, those of whole pages, to look at.
 """
 
 import os
@@ -17,6 +18,7 @@ from tests.factories import PASSWORD
 CHROMIUM = "/usr/bin/chromium"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
+WHOLE_PAGES = bool(os.environ.get("WHOLE_PAGES"))
 DESK, PHONE = 1280, 390
 
 # What axe-core holds against the markup of others: by rule, inside of what. Swagger UI paints its
@@ -63,14 +65,23 @@ class Watched:
         self.look(name)
 
     def open_at_both_widths(self, path: str, name: str) -> None:
-        """On a desk by day, on a phone by night."""
+        """On a desk by day, on a phone by night; for the administration, which has both."""
         self.open(path, name)
+        self.look_at_the_other_width(name)
+
+    def look_at_the_other_width(self, name: str) -> None:
+        self.page.add_style_tag(content="* { transition: none !important }")
         self.page.set_viewport_size({"width": PHONE, "height": 720})
-        self.page.emulate_media(color_scheme="dark")
+        self._paint("dark")
         self.look(f"{name}-sombre")
-        self.page.emulate_media(color_scheme="light")
+        self._paint("light")
         self.picture(name)
         self.page.set_viewport_size({"width": DESK, "height": 720})
+
+    def _paint(self, theme: str) -> None:
+        self.page.evaluate(
+            "it => { Alpine.$data(document.documentElement).adminTheme = it }", theme
+        )
 
     def look(self, name: str) -> None:
         self.picture(name)
@@ -81,7 +92,7 @@ class Watched:
         if SCREENSHOTS:
             width = self.page.viewport_size["width"]
             target = Path(SCREENSHOTS) / f"{name}-{width}.png"
-            self.page.screenshot(path=str(target), full_page=bool(os.environ.get("FULL_PAGE")))
+            self.page.screenshot(path=str(target), full_page=WHOLE_PAGES)
 
     def _too_wide(self) -> list[str]:
         """What makes the page scroll sideways: elements that end beyond the window."""

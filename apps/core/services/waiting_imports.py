@@ -46,6 +46,11 @@ def keep(catalogue: File[bytes], archive: File[bytes] | None) -> str:
     return key
 
 
+def number() -> int:
+    """How many wait for their confirmation."""
+    return sum(not name.suffix for name in Path(settings.MEDIA_ROOT, FOLDER).glob("*"))
+
+
 def sent(key: str) -> Sent:
     return Sent(_folder(key))
 
