@@ -1,0 +1,141 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from apps.recommender import model_store, telemetry
+from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.services.health import health
+from tests.conftest import REDIS_OPTIONS
+from tests.factories import (
+    CommentaireFactory,
+    EpreuveFactory,
+    InteractionFactory,
+    SignalementFactory,
+    UserFactory,
+    seen,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def home(client, rachidi):
+    client.force_login(rachidi)
+
+    def read() -> str:
+        page = client.get("/admin/").content.decode()
+        return " ".join(page.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    return read
+
+
+def test_a_bank_without_a_model_says_what_to_do(home):
+    assert "Aucun modèle ne sert" in home()
+    assert health().unknown_students is None
+
+
+def test_the_home_counts_the_active_students_whom_the_model_never_met(trained, bank, home):
+    strangers = UserFactory.create_batch(8)
+    EpreuveFactory()
+    known = bank.epreuves["MATH"][0]
+    for student in (*strangers, *bank.students["MATH"], *bank.students["PHYS"]):
+        seen(student, known)
+    seen(UserFactory(personnalisation=False), known)
+    seen(UserFactory(is_active=False), known)
+    seen(UserFactory(), known, days_ago=31)
+    page = home()
+    assert "(8 sur 24)" in page
+    assert "33 % des étudiants actifs sont inconnus du modèle : ré-entraînez." in page
+    assert "(1 sur 21)" in page
+    assert "des épreuves publiées sont inconnues" not in page
+
+
+def test_a_few_students_are_no_reason_to_train_again(trained, bank, home):
+    seen(UserFactory(), bank.epreuves["MATH"][0])
+    assert "sont inconnus du modèle" not in home()
+
+
+def test_an_old_model_and_one_that_cannot_be_loaded_are_told(trained, home, settings):
+    long_ago = timezone.now() - dt.timedelta(days=61)
+    ModelMetadata.objects.update(date_creation=long_ago)
+    assert "Le modèle a 61 jours : ré-entraînez." in home()
+    Path(settings.ML_MODELS_DIR, "v1", "manifest.json").write_text("{}")
+    model_store.reset()
+    assert "Le modèle v1 ne peut être chargé : aucun répond à sa place." in home()
+
+
+def test_the_home_says_how_recommendations_were_answered(trained, home):
+    for source in ("ncf", "populaires"):
+        for cached in (True, False, False, False):
+            telemetry.record(source=source, version="v1", cached=cached, seconds=0.01)
+    page = home()
+    assert "<dt>depuis le cache</dt><dd>25 %</dd>" in page
+    assert "<dt>sans le modèle</dt><dd>50 %</dd>" in page
+    assert "des réponses se passent du modèle" not in page, "eight answers say nothing"
+    for _ in range(50):
+        telemetry.record(source="populaires", version="v1", cached=False, seconds=1)
+    page = home()
+    assert "93 % des réponses se passent du modèle" in page
+    assert "Une réponse sur vingt prend plus de" in page
+
+
+def test_the_home_opens_while_redis_is_away(trained, home, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": settings.REDIS_URL,
+            "OPTIONS": REDIS_OPTIONS,
+        },
+        "processus": settings.CACHES["processus"],
+    }
+    page = home()
+    assert "Redis ne répond pas : les chiffres des réponses manquent." in page
+    assert "Inconnu : Redis ne répond pas." in page
+
+
+def test_a_run_in_progress_has_its_bar_and_goes_before_one_that_waits(home):
+    TrainingLog.objects.create(statut="en_attente", epoch_totale=50)
+    run = TrainingLog.objects.create(statut="en_cours", epoch_courante=3, epoch_totale=12, pid=1)
+    page = home()
+    assert f"/admin/recommender/traininglog/{run.pk}/change/" in page
+    assert '<progress max="12" value="3"' in page
+
+
+def test_what_waits_for_a_moderator_is_counted(home, settings):
+    EpreuveFactory.create_batch(2, statut="soumise")
+    comment = CommentaireFactory()
+    SignalementFactory.create_batch(2, commentaire=comment)
+    SignalementFactory(traite=True)
+    for name in ("un", "deux", "trois", "quatre.pris"):
+        Path(settings.MEDIA_ROOT, "imports", name).mkdir(parents=True)
+    page = home()
+    for line, number in (
+        ("épreuves à relire", 2),
+        ("commentaires signalés", 1),
+        ("imports à confirmer", 3),
+    ):
+        assert f"{line}</a></dt><dd>{number}</dd>" in page
+
+
+@pytest.mark.parametrize(("minutes", "day"), [(-1, -2), (1, -1), (31, -1)])
+def test_days_are_those_of_the_institute_and_the_quiet_ones_are_there(awa, minutes, day):
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    InteractionFactory(user=awa, date=midnight + dt.timedelta(minutes=minutes))
+    counts = list(health().by_day.values())
+    assert (len(counts), counts[day], sum(counts)) == (30, 1, 1)
+
+
+def test_the_home_asks_the_database_few_questions(
+    trained, bank, client, rachidi, django_assert_max_num_queries
+):
+    client.force_login(rachidi)
+    client.get("/admin/")
+    TrainingLog.objects.create(statut="en_cours", pid=1)
+    EpreuveFactory.create_batch(3, statut="soumise")
+    for student in UserFactory.create_batch(12):
+        seen(student, *bank.epreuves["PHYS"])
+    with django_assert_max_num_queries(14):
+        client.get("/admin/")
