@@ -20,7 +20,7 @@ def held_of(user: User) -> dict[str, Any]:
         "compte": _account(user),
         "interactions": _rows(
             user.interactions.order_by("date", "id"),
-            "id epreuve type_interaction contexte date",
+            "id epreuve type_interaction contexte requete_id date",
         ),
         "evaluations": _rows(
             user.evaluations.order_by("id"),

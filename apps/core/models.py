@@ -510,6 +510,8 @@ class Interaction(models.Model):
     contexte = models.CharField(
         "contexte", max_length=16, choices=Contexte, default=Contexte.DIRECT
     )
+    # The answer that showed the épreuve to this person, where they came from one.
+    requete_id = models.UUIDField("requête", null=True, blank=True, editable=False)
     date = models.DateTimeField("date", default=timezone.now)
     fenetre = models.BigIntegerField("fenêtre", editable=False)
 

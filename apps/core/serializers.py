@@ -526,6 +526,13 @@ class ContexteSerializer(serializers.Serializer[Any]):
         default=Contexte.DIRECT,
         help_text="D'où l'on vient.",
     )
+    requete_id = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        error_messages={"invalid": "Renvoyez tel quel le requete_id de la réponse suivie."},
+        help_text="De la réponse (personalized, similar) qui montrait l'épreuve : le contexte en "
+        "vient alors. Inconnu ou d'une autre personne, il est sans effet.",
+    )
 
 
 class DownloadRequestSerializer(ContexteSerializer):

@@ -519,6 +519,7 @@ class EpreuveViewSet(PublicReads, viewsets.GenericViewSet[Epreuve]):
                 epreuve=epreuve,
                 type_interaction=TypeInteraction.TELECHARGEMENT,
                 contexte=form.validated_data["contexte"],
+                requete_id=form.validated_data.get("requete_id"),
             )
             epreuve.refresh_from_db(fields=["nb_telechargements"])
         return Response(DownloadSerializer(self.link_to(epreuve, document)).data)

@@ -2,12 +2,15 @@ import datetime as dt
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from apps.core.models import Contexte
 
 # A run that said nothing for that long is dead, wherever it ran.
 DEAD_AFTER = dt.timedelta(minutes=15)
@@ -243,3 +246,38 @@ class CatalogueGeneration(models.Model):
 
     def __str__(self) -> str:
         return str(self.generation)
+
+
+class ReponseServie(models.Model):
+    """One answer that was shown: to whom, when, by what, and what they opened of it."""
+
+    GENRES = [(genre.value, genre.label) for genre in (Contexte.PERSONNALISEE, Contexte.SIMILAIRE)]
+
+    id = models.UUIDField("requête", primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        verbose_name="utilisateur",
+        related_name="reponses_servies",
+    )
+    date = models.DateTimeField("date", default=timezone.now, db_index=True)
+    genre = models.CharField("genre", max_length=16, choices=GENRES)
+    version_modele = models.CharField("version du modèle", max_length=64, blank=True)
+    epreuves = models.JSONField("épreuves montrées, dans l'ordre")
+    # Text, since statistics group by these two: in JSON that takes twice as long.
+    sources = models.TextField("source de chacune", blank=True)
+    clics = models.TextField("rangs ouverts", blank=True)
+
+    class Meta:
+        verbose_name = "réponse servie"
+        verbose_name_plural = "qualité en ligne"
+        ordering = ["-date"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(genre__in=[Contexte.PERSONNALISEE, Contexte.SIMILAIRE]),
+                name="reponseservie_genre_connu",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_genre_display()} du {timezone.localtime(self.date):%d/%m/%Y à %H:%M}"

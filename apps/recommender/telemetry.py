@@ -19,12 +19,16 @@ logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 90
 FORMAT = 1
-_FIELD = re.compile(r"([a-z]+)\|([01])\|([0-9]{1,3})\|(.*)")
+# Source and, after a stroke, why the model did not answer alone | cached | latency | version.
+_FIELD = re.compile(r"([a-z]+)(?:/([a-z_]+))?\|([01])\|([0-9]{1,3})\|(.*)")
 # A latency is kept as its power of 2**(1/4) above the smallest: right within 9 %.
 _SMALLEST, _STEPS = 1e-4, 4
 
 _SERVED = Metric(
     "banque_recommandations", "Réponses, par source et selon le cache.", ["source", "cache"]
+)
+_FELL_BACK = Metric(
+    "banque_replis", "Réponses que le modèle n'a pas remplies seul, par raison.", ["raison"]
 )
 _local = Lock()
 
@@ -35,6 +39,7 @@ class Served:
 
     by_source: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
+    by_reason: Counter[str] = field(default_factory=Counter)
     cached: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
 
@@ -54,17 +59,29 @@ class Served:
     def add(self, name: str, count: int) -> None:
         if not (field_of_ours := _FIELD.fullmatch(name)):
             return
-        source, cached, bucket, version = field_of_ours.groups()
+        source, repli, cached, bucket, version = field_of_ours.groups()
         self.by_source[source] += count
+        if repli:
+            self.by_reason[repli] += count
         self.by_version[version] += count
         self.cached += count * int(cached)
         self.latencies[int(bucket)] += count
 
 
-def record(*, source: str | None, version: str | None, cached: bool, seconds: float) -> None:
+def record(
+    *,
+    source: str | None,
+    version: str | None,
+    cached: bool,
+    seconds: float,
+    repli: str | None = None,
+) -> None:
     """One round trip, and none while Redis is away: what was served then is not counted."""
     source = source or "aucune"
     _SERVED.labels(source, "oui" if cached else "non").inc()
+    if repli:
+        _FELL_BACK.labels(repli).inc()
+        source = f"{source}/{repli}"
     bucket = max(0, math.floor(_STEPS * math.log2(max(seconds, _SMALLEST) / _SMALLEST)))
     count = _count_in_redis if settings.REDIS_URL else _count_here
     count(_key(_today()), f"{source}|{cached:d}|{bucket}|{version or ''}")

@@ -281,6 +281,8 @@ PAQUET_DUREE_SECONDES = env.integer("PAQUET_DUREE_SECONDES", 7 * 86_400, minimum
 # Where nginx keeps MEDIA_ROOT for itself (X-Accel-Redirect); empty: Django sends the files.
 ACCEL_PREFIXE = env.matching("ACCEL_PREFIXE", "", "(/.*/)?", "un chemin comme /fichiers-internes/")
 RECOMMANDATIONS_CACHE_SECONDES = env.integer("RECOMMANDATIONS_CACHE_SECONDES", 3600)
+# How long it is known who was shown what; the statistics of clicks go back as far.
+JOURNAL_REPONSES_JOURS = env.integer("JOURNAL_REPONSES_JOURS", 90, minimum=1)
 # How long a process may go on with the model it has before it asks the database for another.
 MODELE_VERIFICATION_SECONDES = env.integer("MODELE_VERIFICATION_SECONDES", 1)
 # Torch's threads in training: at usual batch sizes a second one waits more than it helps.

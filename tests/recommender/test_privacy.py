@@ -326,6 +326,7 @@ def test_nothing_of_an_erased_account_is_found_anywhere(life, written):
         "recommender_traininglog",
         "recommender_modelmetadata",
         "recommender_activationmodele",
+        "recommender_reponseservie",
     } <= tables
     assert len([line for line in before if line.endswith("users.json")]) == 2
     assert "utilisateur" in written.getvalue()
@@ -471,6 +472,7 @@ EXPORTED = {
     "paquets.Paquet.user": "paquets",
     "recommender.ActivationModele.active_par": "activations",
     "recommender.ModelMetadata.active_par": "modeles_actives",
+    "recommender.ReponseServie.user": "recommandations_recues",
     "recommender.TrainingLog.lance_par": "entrainements_lances",
     "token_blacklist.OutstandingToken.user": "jetons",
 }

@@ -46,8 +46,8 @@ def today(monkeypatch):
     return it_is
 
 
-def answered(source="ncf", version="v1", cached=False, seconds=0.01):
-    record(source=source, version=version, cached=cached, seconds=seconds)
+def answered(source="ncf", version="v1", cached=False, seconds=0.01, repli=None):
+    record(source=source, version=version, cached=cached, seconds=seconds, repli=repli)
 
 
 def test_what_was_served_is_counted_by_source_version_and_cache(backend):
@@ -60,6 +60,26 @@ def test_what_was_served_is_counted_by_source_version_and_cache(backend):
     assert total.by_source == {"ncf": 3, "profil": 1, "aucune": 1}
     assert total.by_version == {"v1": 2, "v2|beta": 1, "": 2}
     assert (total.requests, total.cached) == (5, 2)
+
+
+def test_why_an_answer_fell_back_is_counted_beside_its_source(backend):
+    answered()
+    answered("profil", "v2|beta", repli="sans_historique")
+    answered(None, None, repli="aucun_modele")
+    total = served(1)
+    assert total.by_reason == {"sans_historique": 1, "aucun_modele": 1}
+    assert total.by_source == {"ncf": 1, "profil": 1, "aucune": 1}
+    assert total.by_version == {"v1": 1, "v2|beta": 1, "": 1}
+
+
+def test_prometheus_counts_reasons(backend):
+    def counted():
+        return REGISTRY.get_sample_value("banque_replis_total", {"raison": "filtres"}) or 0
+
+    before = counted()
+    answered("populaires", repli="filtres")
+    answered()
+    assert counted() == before + 1
 
 
 def test_prometheus_counts_it_too(backend):

@@ -7,7 +7,8 @@ from apps.core.fields import Choice, CodeField
 from apps.core.filters import CardsQuery, QueryString
 from apps.core.models import Filiere, Matiere, Niveau, TypeInteraction
 from apps.core.serializers import EpreuveSerializer
-from apps.recommender.services.recommendations import SOURCES
+from apps.recommender.models import ReponseServie
+from apps.recommender.services.recommendations import REPLIS, SOURCES
 from apps.recommender.services.reports import DEGRADED, NO_MODEL, NONE, READY
 
 MAX_TOP_K = 100
@@ -114,6 +115,10 @@ class RecommendationsSerializer(serializers.Serializer[Any]):
     )
     version_modele = serializers.CharField(source="version", allow_null=True)
     depuis_cache = serializers.BooleanField(source="cached")
+    requete_id = serializers.UUIDField(
+        read_only=True,
+        help_text="De cette réponse seule : à renvoyer avec une vue ou un téléchargement.",
+    )
     recommendations = RecommendationSerializer(many=True)
 
     def get_count(self, answer: Any) -> int:
@@ -167,6 +172,47 @@ class BySourceSerializer(serializers.Serializer[Any]):
         return {source: serializers.IntegerField() for source in (*SOURCES, NONE)}
 
 
+class ByReasonSerializer(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {reason: serializers.IntegerField() for reason in REPLIS}
+
+
+class ClickRateSerializer(serializers.Serializer[Any]):
+    genre = serializers.ChoiceField(choices=ReponseServie.GENRES)
+    montrees = serializers.IntegerField(help_text="Épreuves montrées, chaque fois comptée.")
+    cliquees = serializers.IntegerField(
+        help_text="Dont celles vues ou téléchargées dans les 24 heures, requete_id à l'appui."
+    )
+    taux = serializers.FloatField(allow_null=True)
+    intervalle = serializers.ListField(
+        child=serializers.FloatField(),
+        min_length=2,
+        max_length=2,
+        allow_null=True,
+        help_text="De Wilson, à 95 %.",
+    )
+
+
+class BySourceClickRateSerializer(ClickRateSerializer):
+    source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]
+
+
+class ByRankClickRateSerializer(ClickRateSerializer):
+    rang = serializers.IntegerField()
+
+
+class ByVersionClickRateSerializer(BySourceClickRateSerializer):
+    version = serializers.CharField(allow_blank=True, help_text="Vide : sans modèle.")
+
+
+class ClicksSerializer(serializers.Serializer[Any]):
+    par_source = BySourceClickRateSerializer(many=True)
+    par_rang = ByRankClickRateSerializer(many=True)
+    par_version = ByVersionClickRateSerializer(
+        many=True, required=False, help_text="Pour les administrateurs seulement."
+    )
+
+
 class LatencySerializer(serializers.Serializer[Any]):
     p50 = serializers.FloatField(allow_null=True)
     p95 = serializers.FloatField(allow_null=True)
@@ -184,11 +230,18 @@ class StatisticsSerializer(serializers.Serializer[Any]):
     requetes_par_source = BySourceSerializer(
         help_text="Demandes de recommandations et d'épreuves similaires, sur 90 jours au plus."
     )
+    replis = ByReasonSerializer(
+        help_text="Réponses que le modèle n'a pas remplies seul, par raison, sur 90 jours au plus."
+    )
     latence_ms = LatencySerializer(
         help_text="Temps de calcul d'une réponse, sans l'authentification ni le réseau, à 9 % près."
     )
     telemetrie_disponible = serializers.BooleanField(
-        help_text="Faux : Redis ne répond pas, les trois champs qui précèdent ne disent rien."
+        help_text="Faux : Redis ne répond pas, les quatre champs qui précèdent ne disent rien."
+    )
+    clics = ClicksSerializer(
+        help_text="Ce que les gens ouvrent de ce qu'on leur montre, hors administrateurs ; compté "
+        "une fois par minute."
     )
     modeles = ModelSerializer(
         many=True, required=False, help_text="Pour les administrateurs seulement."

@@ -13,11 +13,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core.bandwidth import weak_etag
-from apps.core.models import Epreuve, User
+from apps.core.models import Contexte, Epreuve, User
 from apps.recommender import telemetry
 from apps.recommender.api import serializers
 from apps.recommender.model_store import Serving
+from apps.recommender.models import ReponseServie
 from apps.recommender.services import recommendations, reports
+from apps.recommender.services.answers import log_answer
 
 
 @contextmanager
@@ -30,19 +32,43 @@ def timed() -> Iterator[dict[str, Any]]:
         source=answer["source"],
         version=answer["version_modele"],
         cached=answer["depuis_cache"],
+        repli=answer["repli"],
         seconds=time.perf_counter() - start,
     )
 
 
-def tagged(answer: dict[str, Any]) -> dict[str, Any]:
+# Goes with an answer, and is not said.
+UNSAID = ("etag", "epreuves", "repli")
+
+
+def said_of(answer: recommendations.Answer, **context: Any) -> dict[str, Any]:
     """With its ETag: the same recommendations are the same answer, from the cache or not."""
-    said = JSONRenderer().render(answer | {"depuis_cache": None})
-    return answer | {"etag": weak_etag(said)}
+    said = serializers.RecommendationsSerializer(answer, context=context).data
+    etag = weak_etag(JSONRenderer().render(said | {"depuis_cache": None}))
+    shown = [one.epreuve.pk for one in answer.recommendations]
+    return said | dict(zip(UNSAID, (etag, shown, answer.repli), strict=True))
 
 
-def sent(answer: dict[str, Any]) -> Response:
-    etag = answer.pop("etag")
-    return Response(answer, headers={"ETag": etag})
+class Shown(Response):
+    """Is logged once it was sent. A 304 is not: it shows again what was shown under another id."""
+
+    def __init__(self, request: Request, genre: str, answer: dict[str, Any]) -> None:
+        etag, epreuves, _ = (answer.pop(name) for name in UNSAID)
+        self.entry = ReponseServie(
+            user=cast(User, request.user),
+            genre=genre,
+            version_modele=answer["version_modele"] or "",
+            epreuves=epreuves,
+            sources=" ".join(one["source"] for one in answer["recommendations"]),
+        )
+        self.is_read = request.method == "GET"
+        said = answer | {"requete_id": str(self.entry.pk)}
+        super().__init__(said, headers={"ETag": etag})
+
+    def close(self) -> None:
+        if self.is_read:
+            log_answer(self.entry)
+        super().close()
 
 
 @extend_schema(tags=["Recommandations"])
@@ -57,11 +83,11 @@ class PersonalizedView(APIView):
         user, asked = cast(User, request.user), request.META["QUERY_STRING"]
         with timed() as answer:
             answer |= recommendations.remembered(user, asked, partial(self.answer, request, user))
-        return sent(answer)
+        return Shown(request, Contexte.PERSONNALISEE, answer)
 
     def answer(self, request: Request, user: User, serving: Serving) -> dict[str, Any]:
         filters = serializers.PersonalizedQuery.read(request)
-        context = {"request": request, "champs": filters.pop("champs", None)}
+        champs = filters.pop("champs", None)
         answer = recommendations.personalized(
             user,
             serving,
@@ -71,7 +97,7 @@ class PersonalizedView(APIView):
             variety=filters.pop("diversite"),
             filters=filters,
         )
-        return tagged(serializers.RecommendationsSerializer(answer, context=context).data)
+        return said_of(answer, request=request, champs=champs)
 
 
 @extend_schema(tags=["Recommandations"])
@@ -89,9 +115,8 @@ class SimilarView(APIView):
             raise Http404
         with timed() as answer:
             similar = recommendations.similar(epreuve, top_k=asked["top_k"])
-            context = {"request": request, "champs": asked.get("champs")}
-            answer |= tagged(serializers.RecommendationsSerializer(similar, context=context).data)
-        return sent(answer)
+            answer |= said_of(similar, request=request, champs=asked.get("champs"))
+        return Shown(request, Contexte.SIMILAIRE, answer)
 
 
 @extend_schema(tags=["Recommandations"])

@@ -11,7 +11,12 @@ from django.db.models import F
 
 from apps.core.models import User
 from apps.recommender.ml.errors import CorruptArtifact
-from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
+from apps.recommender.models import (
+    ActivationModele,
+    ModelMetadata,
+    ReponseServie,
+    TrainingLog,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +49,22 @@ def forget_erased(**kwargs: Any) -> list[str]:
     return failed
 
 
+_ANSWERED = ("date", "genre", "version_modele", "epreuves", "sources", "clics")
+
+
 def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
     """Receives core's `export_asked`: what the recommender holds of this person."""
     from apps.recommender.ml import artifact
 
     runs = TrainingLog.objects.filter(lance_par=user).order_by("pk")
     models = ModelMetadata.objects.filter(active_par=user).order_by("pk")
+    answers = ReponseServie.objects.filter(user=user).order_by("date")
     activations = ActivationModele.objects.filter(active_par=user).order_by("pk")
     return {
         "entrainements_lances": list(runs.values("id", "version", "statut", "debut", "fin")),
         "modeles_actives": list(models.values("version", "active_le")),
         "activations": list(activations.values("active_le", "motif", version=F("modele__version"))),
+        "recommandations_recues": list(answers.values(*_ANSWERED, requete_id=F("id"))),
         "modeles_qui_me_connaissent": [
             path.name
             for path in artifact.folders(settings.ML_MODELS_DIR)

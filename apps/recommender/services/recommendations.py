@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 # The counters that an answer shows may be twice as old; nothing else in it ages.
 ANSWER_SECONDS = 30
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 
 SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
     "ncf",
@@ -40,6 +40,25 @@ SOURCES = NCF, HISTORIQUE, CONTENU, PROFIL, POPULAIRES, RECENTES = (
     "profil",
     "populaires",
     "recentes",
+)
+
+# Why the model did not fill an answer alone.
+REPLIS = (
+    AUCUN_MODELE,
+    MODELE_DEGRADE,
+    PERSONNALISATION_REFUSEE,
+    SANS_HISTORIQUE,
+    EPREUVE_INCONNUE,
+    FILTRES,
+    CANDIDATS_EPUISES,
+) = (
+    "aucun_modele",
+    "modele_degrade",
+    "personnalisation_refusee",
+    "sans_historique",
+    "epreuve_inconnue",
+    "filtres",
+    "candidats_epuises",
 )
 
 # Of each recommendation, at most so many épreuves of the history are named as reasons.
@@ -92,6 +111,7 @@ class Answer:
     recommendations: list[Recommendation]
     version: str | None
     cached: bool
+    repli: str | None
 
     @property
     def source(self) -> str | None:
@@ -151,8 +171,10 @@ def personalized(
     predictor = serving.predictor if user.personnalisation else None
     chosen = _Chosen(allowed, top_k)
     cached = False
+    lack = _lack_of_model(serving) or PERSONNALISATION_REFUSEE
     if predictor:
         personal = _Personal(user, predictor, variety)
+        lack = personal.lack or (FILTRES if filters else CANDIDATS_EPUISES)
         ranking, cached = personal.candidates()
         best = chosen.allowed_of(ranking)
         if len(best) < personal.pool(top_k) and (filters or len(ranking) == CANDIDATES):
@@ -160,8 +182,10 @@ def personalized(
             best, cached = chosen.allowed_of(personal.ranking(personal.past)), False
         chosen.take(personal.varied(best, top_k))
         chosen.explained_by(personal)
+    before = len(chosen.rows)
     chosen.fall_back(user)
-    answer = chosen.answer(serving.version, cached=cached)
+    repli = lack if chosen.completed(before) else None
+    answer = chosen.answer(serving.version, cached=cached, repli=repli)
     if predictor:
         return _with_gestures(
             answer, user, _Without(personal, top_k, allowed, open_to) if explain else None
@@ -188,6 +212,10 @@ class _Personal:
         self.past = selectors.past_of(user)
         self.source = NCF if predictor.knows_user(user.pk) else HISTORIQUE
 
+    @property
+    def lack(self) -> str | None:
+        return None if self.predictor.can_score(self.user.pk, self.past) else SANS_HISTORIQUE
+
     @cached_property
     def newcomers(self) -> Newcomers:
         """The same for all that one answer says, its reasons included."""
@@ -195,7 +223,7 @@ class _Personal:
 
     def candidates(self) -> tuple[Ranking, bool]:
         """The best of the published catalogue with their reasons; were they in the cache?"""
-        if not self.predictor.can_score(self.user.pk, self.past):
+        if self.lack:
             return [], False
         past = self.past
         stamp = hashlib.sha256(repr(sorted(past.traits.items())).encode())
@@ -255,18 +283,28 @@ def similar(epreuve: Epreuve, *, top_k: int) -> Answer:
     chosen = _Chosen(Epreuve.objects.published().exclude(pk=epreuve.pk), top_k)
     predictor = serving.predictor
     cached = False
+    lack = _lack_of_model(serving) or EPREUVE_INCONNUE
     if predictor and predictor.knows_item(epreuve.pk):
+        lack = CANDIDATS_EPUISES
         ranking, cached = _candidates(
             f"similar:{epreuve.pk}",
             predictor,
             lambda: _neighbours(predictor, epreuve.pk),
         )
         chosen.add(ranking)
+    before = len(chosen.rows)
     if chosen.wanting:
         index = model_store.content_index(knowing=epreuve.pk)
         chosen.add(_alike(*index.similar(epreuve.pk), lambda pk: CONTENU))
         cached = False
-    return chosen.answer(serving.version, cached=cached)
+    repli = lack if chosen.completed(before) else None
+    return chosen.answer(serving.version, cached=cached, repli=repli)
+
+
+def _lack_of_model(serving: Serving) -> str | None:
+    if serving.predictor:
+        return None
+    return MODELE_DEGRADE if serving.degraded else AUCUN_MODELE
 
 
 class _Without:
@@ -353,6 +391,10 @@ class _Chosen:
         allowed = set(among.values_list("pk", flat=True))
         return [candidate for candidate in ranking if candidate.pk in allowed]
 
+    def completed(self, before: int) -> bool:
+        """Has anything been added to the model's own, `before`, or had it none?"""
+        return not before or len(self.rows) > before
+
     def fall_back(self, user: User) -> None:
         if not self.wanting:
             return
@@ -368,7 +410,7 @@ class _Chosen:
             latest = list(recent.values_list("pk", flat=True)[: self.wanting])
             self.add(_by_rank(RECENTES, latest))
 
-    def answer(self, version: str | None, *, cached: bool) -> Answer:
+    def answer(self, version: str | None, *, cached: bool, repli: str | None) -> Answer:
         """The chosen with their épreuves, and those of their reasons."""
         reasons = {pk for row in self.rows.values() for pk, _ in row.raisons or ()}
         epreuves = Epreuve.objects.with_names().in_bulk([*self.rows, *reasons])
@@ -383,7 +425,7 @@ class _Chosen:
             )
             for rang, row in enumerate(still_there, start=1)
         ]
-        return Answer(recommendations, version, cached)
+        return Answer(recommendations, version, cached, repli)
 
 
 def _popular_ids() -> list[int]:

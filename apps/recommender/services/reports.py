@@ -22,7 +22,8 @@ from apps.core.models import (
 )
 from apps.recommender import model_store, telemetry
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
-from apps.recommender.services.recommendations import SOURCES
+from apps.recommender.services import online_quality
+from apps.recommender.services.recommendations import REPLIS, SOURCES
 from apps.recommender.telemetry import Served
 
 READY, NO_MODEL, DEGRADED = "pret", "aucun_modele", "degrade"
@@ -71,7 +72,7 @@ def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
     )
     active = ModelMetadata.objects.filter(est_actif=True).first()
     cells = students.count() * published
-    answer = {
+    answer: dict[str, Any] = {
         "jours": days,
         "totaux": {
             "etudiants": students.count(),
@@ -86,7 +87,10 @@ def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
     }
     served = telemetry.served(days)
     answer |= _serving(served or Served()) | {"telemetrie_disponible": served is not None}
+    clicks = online_quality.last_days(days)
+    answer["clics"] = {name: clicks[name] for name in ("par_source", "par_rang")}
     if with_models:
+        answer["clics"]["par_version"] = clicks["par_version"]
         rows = ModelMetadata.objects.all()[:20]
         answer["modeles"] = [_model(row, served or Served()) for row in rows]
     return answer
@@ -96,6 +100,7 @@ def _serving(served: Served) -> dict[str, Any]:
     return {
         "taux_cache": round(served.cached / served.requests, 4) if served.requests else None,
         "requetes_par_source": {source: served.by_source[source] for source in (*SOURCES, NONE)},
+        "replis": {reason: served.by_reason[reason] for reason in REPLIS},
         "latence_ms": {"p50": served.milliseconds(0.5), "p95": served.milliseconds(0.95)},
     }
 

@@ -171,11 +171,11 @@ def test_an_epreuve_newer_than_the_model_still_reaches_students(trained, bank, a
     assert fresh.pk in ids(api(student).get(URL, {"top_k": 100}))
 
 
-def test_the_same_question_twice_costs_two_queries(trained, bank, api, django_assert_num_queries):
+def test_the_same_question_twice_costs_three_queries(trained, bank, api, django_assert_num_queries):
     client = api(bank.students["MATH"][0])
     client.get(URL, {"top_k": 3})
-    # The active version and the generation.
-    with django_assert_num_queries(2):
+    # The active version, the generation, and, once the answer is sent, its line in the log.
+    with django_assert_num_queries(3):
         assert client.get(URL, {"top_k": 3}).data["count"] == 3
 
 
@@ -187,7 +187,7 @@ def test_another_question_costs_a_constant_number_of_queries(
     for top_k in (1, 3):
         # Those of above; the next embargo's end; what they took; the generation again; who may be
         # shown; the épreuves themselves; what they did with the reasons.
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             assert client.get(URL, {"top_k": top_k}).data["count"] == top_k
 
 
@@ -198,7 +198,7 @@ def test_explaining_costs_a_constant_number_of_queries(
     client.get(URL)
     for top_k in (1, 12):
         # Those of above; all that may be shown, and what would come back; the newly published.
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             assert client.get(URL, {"top_k": top_k, "expliquer": True}).status_code == 200
 
 

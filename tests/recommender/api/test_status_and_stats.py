@@ -8,6 +8,7 @@ from django.conf import settings
 from apps.core.models import TypeInteraction
 from apps.recommender import telemetry
 from apps.recommender.models import TrainingLog
+from apps.recommender.services.recommendations import REPLIS
 from tests.factories import (
     CommentaireFactory,
     EpreuveFactory,
@@ -95,8 +96,10 @@ def test_statistics_equal_what_the_cast_did(api, awa, koffi, mme_dossou):
         "requetes_par_source": dict.fromkeys(
             ("ncf", "historique", "contenu", "profil", "populaires", "recentes", "aucune"), 0
         ),
+        "replis": dict.fromkeys(REPLIS, 0),
         "latence_ms": {"p50": None, "p95": None},
         "telemetrie_disponible": True,
+        "clics": {"par_source": [], "par_rang": []},
     }
 
 
@@ -128,6 +131,45 @@ def test_statistics_tell_what_was_served_from_where_and_how_fast(trained, bank, 
     assert 0 < data["latence_ms"]["p50"] <= data["latence_ms"]["p95"] < 60_000
     assert data["telemetrie_disponible"] is True
     assert data["modeles"][0]["requetes"] == 7
+
+
+def test_statistics_tell_why_the_model_did_not_answer_alone(trained, bank, api, rachidi):
+    """Each reason once, the cached answers of one question too."""
+    student, newcomer, shy = bank.students["MATH"][0], UserFactory(), UserFactory()
+    shy.personnalisation = False
+    api(student).get(PERSONALIZED, {"top_k": 3})  # The model alone: no reason.
+    for _ in range(2):
+        api(newcomer).get(PERSONALIZED)
+    api(shy).get(PERSONALIZED)
+    fresh = EpreuveFactory(matiere=bank.epreuves["MATH"][0].matiere)
+    api(student).get(SIMILAR, {"epreuve_id": fresh.pk})
+    counted = api(rachidi).get(STATS).data["replis"]
+    assert counted == dict.fromkeys(REPLIS, 0) | {
+        "sans_historique": 2,
+        "personnalisation_refusee": 1,
+        "epreuve_inconnue": 1,
+    }
+
+
+@pytest.mark.parametrize(("asked", "reason"), [({"niveau": "M2"}, "filtres"), ({}, None)])
+def test_filters_that_leave_the_model_nothing_are_a_reason(trained, bank, api, awa, asked, reason):
+    student = bank.students["MATH"][0]
+    api(student).get(PERSONALIZED, {"top_k": 5} | asked)
+    counted = api(awa).get(STATS).data["replis"]
+    assert [name for name, count in counted.items() if count] == [reason] * bool(reason)
+
+
+def test_without_a_model_each_answer_says_so(api, awa):
+    EpreuveFactory()
+    api(awa).get(PERSONALIZED)
+    assert api(awa).get(STATS).data["replis"]["aucun_modele"] == 1
+
+
+def test_a_model_that_cannot_be_loaded_is_another_reason(trained, bank, api, settings):
+    (settings.ML_MODELS_DIR / "v1" / "manifest.json").unlink()
+    client = api(bank.students["MATH"][0])
+    client.get(PERSONALIZED)
+    assert client.get(STATS).data["replis"]["modele_degrade"] == 1
 
 
 def test_an_answer_without_a_recommendation_has_no_source(api, awa):
