@@ -151,7 +151,7 @@ class Interval(NamedTuple):
 def intervals(title: str, rows: Sequence[Interval]) -> SafeString:
     """One line a row: the value, how far it may be off, and where nought is."""
     low, high = _around([0.0, *(end for row in rows for end in (row.low, row.high))])
-    height = 30 * len(rows) + BOTTOM
+    height = 36 * len(rows) + BOTTOM
 
     def x(value: float) -> float:
         return round(LEFT + (value - low) / (high - low) * (WIDTH - 2 * LEFT), 1)
@@ -165,24 +165,28 @@ def intervals(title: str, rows: Sequence[Interval]) -> SafeString:
         (
             {
                 "left": 4,
-                "text": 30 * place + 11,
+                "text": 36 * place + 15,
                 "name": row.name,
                 "low": x(row.low),
                 "high": x(row.high),
                 "value": x(row.value),
-                "y": 30 * place + 22,
+                "y": 36 * place + 28,
                 "said": f"{row.value:+.4f} [{row.low:+.4f} ; {row.high:+.4f}]",
                 "colour": COLOURS[0],
             }
             for place, row in enumerate(rows)
         ),
     )
-    nought = format_html(
-        '<line x1="{0}" x2="{0}" y1="14" y2="{1}" stroke="currentColor" stroke-dasharray="4 3"/>'
-        '<text x="{0}" y="{2}" text-anchor="middle">0</text>',
-        *(x(0.0), height - BOTTOM, height - 8),
+    # Beside each row, not through its name.
+    nought = format_html_join(
+        "",
+        '<line x1="{0}" x2="{0}" y1="{1}" y2="{2}" stroke="currentColor" stroke-opacity=".6"/>',
+        ((x(0.0), 36 * place + 20, 36 * place + 36) for place in range(len(rows))),
     )
-    return _svg(title, nought, drawn, height=height)
+    below = format_html(
+        '<text x="{}" y="{}" text-anchor="middle">0</text>', x(0.0), height - BOTTOM + 15
+    )
+    return _svg(title, nought, below, drawn, height=height)
 
 
 def legend(colours: Mapping[str, str]) -> SafeString:
