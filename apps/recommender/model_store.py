@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from apps.recommender import selectors
 from apps.recommender.models import ModelMetadata
+from apps.recommender.services import model_files
 from apps.recommender.services.catalogue import catalogue_generation
 
 if TYPE_CHECKING:
@@ -22,19 +23,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEEN = ("version", "chemin", "sha256", "sha256_utilisateurs")
-# A model that could not be loaded is tried again: its folder may have been restored.
+# A model that could not be loaded is tried again: its folder may have been restored, or the bucket
+# be back.
 RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What this process answers with: a predictor, or none, and whether it is the wanted one.
-
-    users: what the database said of who it knows, when it was loaded.
-    """
+    """What this process answers with: a predictor, or none, and whether it is the wanted one."""
 
     wanted: str | None = None
-    users: str = ""
     predictor: Predictor | None = None
 
     @property
@@ -47,10 +45,19 @@ class Serving:
         return self.wanted != self.version
 
 
+class _Wanted(NamedTuple):
+    """A version, and the hash of whom it knows."""
+
+    version: str
+    users: str
+
+
 @dataclass
 class _State:
     serving: Serving = Serving()
+    loaded: _Wanted | None = None
     checked_at: float = float("-inf")
+    tried: _Wanted | None = None
     tried_at: float = float("-inf")
     content: tuple[int, ContentIndex] | None = None
     newcomers: tuple[tuple[str, int], Newcomers] | None = None
@@ -96,20 +103,25 @@ def _is_fresh() -> bool:
 
 def _refresh() -> None:
     row = ModelMetadata.objects.filter(est_actif=True).only(*_SEEN).first()
-    before = _state.serving
     if row is None:
-        _state.serving = Serving()
-    elif (row.version, row.sha256_utilisateurs) != (before.wanted, before.users) or (
-        before.degraded and _may_retry()
-    ):
-        _state.tried_at = time.monotonic()
-        predictor = _load(row) or before.predictor
-        _state.serving = Serving(row.version, row.sha256_utilisateurs, predictor)
+        _state.serving, _state.loaded = Serving(), None
+    else:
+        _serve(row)
     _state.checked_at = time.monotonic()
 
 
-def _may_retry() -> bool:
-    return time.monotonic() - _state.tried_at > RETRY_SECONDS
+def _serve(row: ModelMetadata) -> None:
+    wanted = _Wanted(row.version, row.sha256_utilisateurs)
+    if wanted == _state.loaded or not _may_try(wanted):
+        return
+    _state.tried, _state.tried_at = wanted, time.monotonic()
+    if predictor := _load(row):
+        _state.loaded = wanted
+    _state.serving = Serving(row.version, predictor or _state.serving.predictor)
+
+
+def _may_try(wanted: _Wanted) -> bool:
+    return wanted != _state.tried or time.monotonic() - _state.tried_at > RETRY_SECONDS
 
 
 def _load(row: ModelMetadata) -> Predictor | None:
@@ -121,8 +133,8 @@ def _load(row: ModelMetadata) -> Predictor | None:
     # One thread a request: workers and their threads already fill the cores.
     torch.set_num_threads(1)
     try:
-        return Predictor.load(settings.ML_MODELS_DIR / row.chemin, sha256=row.sha256)
-    except CorruptArtifact as error:
+        return Predictor.load(model_files.to_serve(row), sha256=row.sha256)
+    except (CorruptArtifact, model_files.StorageAway, OSError) as error:
         logger.error("Modèle %s inutilisable, l'ancien reste en service : %s", row, error)
         return None
 

@@ -6,7 +6,7 @@ from typing import Any
 from corsheaders.defaults import default_headers
 from django.templatetags.static import static
 
-from config import env, logs
+from config import buckets, env, logs
 
 BASE_DIR = env.BASE_DIR
 
@@ -300,6 +300,13 @@ TASKS = {"default": {"BACKEND": _queue if TACHES_EN_ARRIERE_PLAN else _in_place}
 
 # --- Files -------------------------------------------------------------------------------
 
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Where several machines share the models, of which ML_MODELS_DIR is then a copy: model_files.
+if _bucket := buckets.named("modeles"):
+    STORAGES["modeles"] = _bucket
 # Nothing serves MEDIA_ROOT: a PDF leaves through a signed, short-lived URL only.
 MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
 FILE_UPLOAD_HANDLERS = [

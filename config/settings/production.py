@@ -16,6 +16,7 @@ from config.settings.base import (  # noqa: E402
     METRIQUES_JETON,
     REDIS_URL,
     SECRET_KEY,
+    STORAGES,
 )
 
 
@@ -61,10 +62,7 @@ SECURE_HSTS_PRELOAD = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-}
+STORAGES["staticfiles"] = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
 
 LOGGING = logs.configuration("json")
 # Half of all that there is to compress (46 s of it), and only a debugger asks for it.

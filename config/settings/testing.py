@@ -5,7 +5,15 @@ import tempfile
 from pathlib import Path
 
 from config.settings.base import *  # noqa: F403
-from config.settings.base import CACHES, DATABASES, DB_HOST, REDIS_URL, REST_FRAMEWORK, SIMPLE_JWT
+from config.settings.base import (
+    CACHES,
+    DATABASES,
+    DB_HOST,
+    REDIS_URL,
+    REST_FRAMEWORK,
+    SIMPLE_JWT,
+    STORAGES,
+)
 
 SECRET_KEY = "for-tests-only-" + "0123456789abcdef" * 4
 JWT_SECRET_KEY = "for-tests-only-jwt-" + "fedcba9876543210" * 4
@@ -34,6 +42,8 @@ REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
 MEDIA_ROOT = Path(_folder.name) / "media"
 ML_MODELS_DIR = Path(_folder.name) / "ml_models"
 ENTRAINEMENTS_DIR = Path(_folder.name) / "entrainements"
+# A test that wants a bucket starts one of its own.
+STORAGES.pop("modeles", None)
 MODELE_VERIFICATION_SECONDES = 0
 WHITENOISE_AUTOREFRESH = True
 # On both databases; a test that wants the queue asks for it.

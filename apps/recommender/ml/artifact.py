@@ -13,9 +13,11 @@ that file alone. Nothing here can run code on loading: safetensors and JSON only
 import hashlib
 import json
 import re
-from collections.abc import Container
+import shutil
+from collections.abc import Callable, Container
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -38,9 +40,13 @@ from apps.recommender.ml.placement import Placement
 FORMAT = 2
 WEIGHTS, ITEMS, USERS = "weights.safetensors", "items.json", "users.json"
 MANIFEST = "manifest.json"
+# In the order in which they are to be copied: whom one knows first, and last what makes it whole.
+FILES = (USERS, WEIGHTS, ITEMS, MANIFEST)
 ERASED = -1  # in `user_ids`, the row of an erased account
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
+
 # What reading a file that is not ours can raise.
 _FAULTS = (
     OSError,
@@ -117,6 +123,33 @@ def save(
     return ArtifactInfo(version, path, _sha256(files[MANIFEST]), _sha256(files[USERS]), size)
 
 
+def receive(root: Path, version: str, opened: Opener, sha256: str) -> Path:
+    """Copy a model from elsewhere, as `save` writes one, once all its bytes are proven; its folder.
+
+    opened: gives a file of the model by its name. sha256: of the manifest. Raises CorruptArtifact,
+    FileExistsError, OSError, and what `opened` raises.
+    """
+    path = version_path(root, version)
+    with disk.whole_folder(path) as aside:
+        for name in FILES:
+            with opened(name) as content, (aside / name).open("wb") as file:
+                shutil.copyfileobj(content, file, 1024 * 1024)
+        _verify(aside, version, sha256)
+    return path
+
+
+def verify(path: Path, *, sha256: str) -> None:
+    """Are these the bytes that were written? Raises CorruptArtifact; builds no model."""
+    _verify(path, path.name, sha256)
+
+
+def _verify(path: Path, version: str, sha256: str) -> None:
+    try:
+        _proven(path, version, sha256)
+    except _FAULTS as fault:
+        raise _corrupt(version, fault) from fault
+
+
 def load(path: Path, *, sha256: str | None = None) -> Artifact:
     """Read a model and verify all of it; `sha256` is the one of its manifest, where it is known.
 
@@ -125,13 +158,13 @@ def load(path: Path, *, sha256: str | None = None) -> Artifact:
     try:
         return _load(path, sha256)
     except _FAULTS as fault:
-        raise _corrupt(path, fault) from fault
+        raise _corrupt(path.name, fault) from fault
 
 
-def _corrupt(path: Path, fault: Exception) -> CorruptArtifact:
+def _corrupt(version: str, fault: Exception) -> CorruptArtifact:
     what = " ".join(str(fault).split())  # torch and the JSON reader like several lines
     return CorruptArtifact(
-        f"Le modèle {path.name} est inutilisable ({what}). Restaurez son dossier depuis une "
+        f"Le modèle {version} est inutilisable ({what}). Restaurez son dossier depuis une "
         "sauvegarde ou entraînez-en un autre (train_model)."
     )
 
@@ -148,6 +181,11 @@ def knows_user(path: Path, user_id: int) -> bool:
     return user_id in _read_users(path)["user_ids"]
 
 
+def users_sha256(path: Path) -> str:
+    """Raises OSError."""
+    return _sha256((path / USERS).read_bytes())
+
+
 def forget_users(path: Path, known: Container[int]) -> str:
     """Erase from `users.json`, alone, the rows of all who are not `known`; the file's SHA-256.
 
@@ -162,12 +200,28 @@ def forget_users(path: Path, known: Container[int]) -> str:
     return _sha256(content)
 
 
+def replace_users(path: Path, content: bytes) -> None:
+    """Take the `users.json` of another copy. Raises CorruptArtifact where it is none of this model.
+
+    Two at once would undo each other.
+    """
+    try:
+        _users_in(content, path.name)
+    except _FAULTS as fault:
+        raise _corrupt(path.name, fault) from fault
+    disk.replace_file(path / USERS, content)
+
+
 def _read_users(path: Path) -> dict[str, Any]:
     try:
-        users = _unsealed((path / USERS).read_bytes(), USERS)
-        _require(users["version"] == path.name, f"{USERS} est celui d'une autre version")
+        return _users_in((path / USERS).read_bytes(), path.name)
     except _FAULTS as fault:
-        raise _corrupt(path, fault) from fault
+        raise _corrupt(path.name, fault) from fault
+
+
+def _users_in(raw: bytes, version: str) -> dict[str, Any]:
+    users = _unsealed(raw, USERS)
+    _require(users["version"] == version, f"{USERS} est celui d'une autre version")
     return users
 
 
@@ -206,14 +260,26 @@ def _tensors(
     return named, values, place_values
 
 
-def _load(path: Path, sha256: str | None) -> Artifact:
+class _Proven(NamedTuple):
+    manifest: dict[str, Any]
+    weights: bytes
+    items: bytes
+    users: dict[str, Any]
+
+
+def _proven(path: Path, version: str, sha256: str | None) -> _Proven:
     raw = (path / MANIFEST).read_bytes()
     _require(sha256 in {None, _sha256(raw)}, "le manifeste n'est pas celui qui a été enregistré")
     manifest = _unsealed(raw, MANIFEST)
     _require(manifest["format"] == FORMAT, f"format {manifest['format']}, {FORMAT} attendu")
-    _require(manifest["version"] == path.name, "le manifeste est celui d'une autre version")
+    _require(manifest["version"] == version, "le manifeste est celui d'une autre version")
     weights, items = (_verified(path, manifest, name) for name in (WEIGHTS, ITEMS))
-    rows = [ERASED if user_id is None else user_id for user_id in _read_users(path)["user_ids"]]
+    return _Proven(manifest, weights, items, _users_in((path / USERS).read_bytes(), version))
+
+
+def _load(path: Path, sha256: str | None) -> Artifact:
+    manifest, weights, items, users = _proven(path, path.name, sha256)
+    rows = [ERASED if user_id is None else user_id for user_id in users["user_ids"]]
     # The ids first: they bound the sizes that the model is built with.
     user_ids = _ids(rows, manifest["n_users"])
     item_ids = _ids(json.loads(items)["item_ids"], manifest["n_items"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.core.models import User
 from apps.recommender.models import ActivationModele, ModelMetadata
+from apps.recommender.services import model_files
 
 
 class ModelRefused(Exception):
@@ -19,13 +19,14 @@ def activate(
 ) -> ActivationModele | None:
     """Let this model serve, once its files are proven; None when it was serving already.
 
-    Raises ModelRefused and CorruptArtifact, which leave the active one as it is.
+    Raises ModelRefused, CorruptArtifact and StorageAway, which leave the active one as it is.
     """
     from apps.recommender.ml import artifact
 
     if not model.eligible:
         raise ModelRefused(f"Le modèle {model} ne peut pas servir : {model.motif_refus}")
-    artifact.load(settings.ML_MODELS_DIR / model.chemin, sha256=model.sha256)
+    with model_files.reading(model) as path:
+        artifact.load(path, sha256=model.sha256)
     return _switch(model, declencheur, par, motif)
 
 

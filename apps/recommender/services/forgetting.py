@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
@@ -17,34 +16,36 @@ from apps.recommender.models import (
     ReponseServie,
     TrainingLog,
 )
+from apps.recommender.services import model_files
 
 logger = logging.getLogger(__name__)
 
 
 def forget_erased(**kwargs: Any) -> list[str]:
-    """Erase the rows of accounts that are no more from every model; the models that resisted.
+    """Erase the rows of accounts that are no more from every model; what resisted.
 
     Receives core's `account_erased`; whatever it leaves undone, the next call does: it compares,
     and keeps no list of who left.
     """
-    from apps.recommender.ml import artifact
-
     failed = []
     with transaction.atomic():
         # A row that stays is the lock, as in `activation`.
         ModelMetadata.objects.select_for_update().order_by("pk").first()
         known = set(User.objects.values_list("pk", flat=True))
-        for path in artifact.folders(settings.ML_MODELS_DIR):
+        try:
+            versions = model_files.versions()
+        except model_files.StorageAway as error:
+            logger.error("Des comptes effacés restent dans les modèles : %s", error)
+            return ["le stockage des modèles"]
+        for version in versions:
             try:
-                users = artifact.forget_users(path, known)
-            except (CorruptArtifact, OSError) as error:
-                logger.error("Des comptes effacés restent dans le modèle %s : %s", path.name, error)
-                failed.append(path.name)
+                users = model_files.forget_users(version, known)
+            except (CorruptArtifact, model_files.StorageAway, OSError) as error:
+                logger.error("Des comptes effacés restent dans le modèle %s : %s", version, error)
+                failed.append(version)
                 continue
             # After the file, and whatever it was: a process killed in between is made up for.
-            stale = ModelMetadata.objects.filter(chemin=path.name).exclude(
-                sha256_utilisateurs=users
-            )
+            stale = ModelMetadata.objects.filter(chemin=version).exclude(sha256_utilisateurs=users)
             stale.update(sha256_utilisateurs=users)
     return failed
 
@@ -54,8 +55,6 @@ _ANSWERED = ("date", "genre", "version_modele", "epreuves", "sources", "clics")
 
 def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
     """Receives core's `export_asked`: what the recommender holds of this person."""
-    from apps.recommender.ml import artifact
-
     runs = TrainingLog.objects.filter(lance_par=user).order_by("pk")
     models = ModelMetadata.objects.filter(active_par=user).order_by("pk")
     answers = ReponseServie.objects.filter(user=user).order_by("date")
@@ -66,8 +65,8 @@ def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
         "activations": list(activations.values("active_le", "motif", version=F("modele__version"))),
         "recommandations_recues": list(answers.values(*_ANSWERED, requete_id=F("id"))),
         "modeles_qui_me_connaissent": [
-            path.name
-            for path in artifact.folders(settings.ML_MODELS_DIR)
-            if artifact.knows_user(path, user.pk)
+            version
+            for version in model_files.versions()
+            if model_files.knows_user(version, user.pk)
         ],
     }

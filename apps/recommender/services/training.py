@@ -36,6 +36,7 @@ from apps.recommender.models import (
     StatutEntrainement,
     TrainingLog,
 )
+from apps.recommender.services import model_files
 from apps.recommender.services.activation import activate
 from apps.recommender.services.forgetting import forget_erased
 
@@ -198,6 +199,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
         "metriques": run.metriques,
     }
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
+    _patiently(partial(model_files.publish, run.version))
     row = _patiently(partial(_register, run, config, info, about["derniere_interaction"]))
     # Who was erased since their past was read is in its files.
     _patiently(forget_erased)
@@ -212,10 +214,7 @@ def _require_device(config: TrainingConfig) -> None:
 
 def require_free_version(version: str) -> None:
     """Refuse at once what would fail after minutes of training."""
-    from apps.recommender.ml import artifact
-
-    on_disk = artifact.version_path(settings.ML_MODELS_DIR, version).exists()
-    if on_disk or ModelMetadata.objects.filter(version=version).exists():
+    if model_files.exists(version) or ModelMetadata.objects.filter(version=version).exists():
         raise VersionExists(f"Le modèle {version} existe déjà : choisissez une autre version.")
 
 
@@ -272,13 +271,13 @@ def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
 
 
 def _patiently(write: Callable[[], T]) -> T:
-    """An import that holds SQLite, or a database that restarts, must not cost the training."""
+    """A database that is held or restarts, or a bucket away, must not cost the training."""
     for _ in range(PATIENCE_SECONDS // RETRY_SECONDS):
         _renew_connection()
         try:
             return write()
-        except OperationalError as error:
-            logger.warning("Base occupée ou injoignable, nouvel essai : %s", error)
+        except (OperationalError, model_files.StorageAway) as error:
+            logger.warning("Base ou stockage occupé ou injoignable, nouvel essai : %s", error)
             time.sleep(RETRY_SECONDS)
     return write()
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import DeclencheurActivation, ModelMetadata
 from apps.recommender.services.activation import ModelRefused, activate, previous_model
+from apps.recommender.services.model_files import StorageAway
 
 UNKNOWN, CORRUPT, REFUSED = 2, 3, 4
 
@@ -15,7 +16,8 @@ class Command(BaseCommand):
     help = (
         "Met en service un modèle déjà entraîné ; chaque processus le prend en quelques secondes, "
         "sans redémarrer. Codes de sortie : 0 en service, 2 version inconnue, 3 fichiers "
-        "inutilisables, 4 modèle refusé à l'entraînement. Le modèle actif ne change qu'au code 0."
+        "inutilisables ou hors d'atteinte, 4 modèle refusé à l'entraînement. Le modèle actif ne "
+        "change qu'au code 0."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,7 +46,7 @@ class Command(BaseCommand):
             activation = activate(
                 model, declencheur=DeclencheurActivation.COMMANDE, motif=options["motif"]
             )
-        except CorruptArtifact as error:
+        except (CorruptArtifact, StorageAway) as error:
             raise CommandError(str(error), returncode=CORRUPT) from None
         except ModelRefused as error:
             raise CommandError(str(error), returncode=REFUSED) from None

@@ -9,7 +9,8 @@ class Command(BaseCommand):
     help = (
         "Fait oublier aux modèles enregistrés les comptes qui n'existent plus. Effacer un compte "
         "le fait déjà ; cette commande reprend ce qu'une panne a laissé. Sans effet s'il n'y a "
-        "rien à faire. Codes de sortie : 0 tout est oublié, 1 un modèle est illisible."
+        "rien à faire. Codes de sortie : 0 tout est oublié, 1 un modèle, ou leur stockage, fait "
+        "défaut."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
