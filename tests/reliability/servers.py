@@ -1,4 +1,4 @@
-"""Real servers of a test's own: PostgreSQL, Redis, gunicorn, nginx.
+"""Real servers of a test's own: PostgreSQL, Redis, a bucket, gunicorn, nginx.
 
 Each lives in a temporary folder, listens on loopback at a free port, and is a process group that
 the block which started it ends. Nothing else is ever signalled, and nothing waits for ever.
@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import boto3
 import psycopg
 import redis
 
@@ -305,6 +306,49 @@ class Redis(Server):
     def flush(self) -> None:
         with self.client as client:
             client.flushall()
+
+
+# --- A bucket ----------------------------------------------------------------------------
+
+
+class S3(Server):
+    """moto, which keeps its objects in memory: gone once it ends."""
+
+    BUCKET = "banque"
+
+    def argv(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "--host", HOST, "--port", str(self.port)]
+
+    def is_ready(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.port), 1).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def start(self) -> None:
+        super().start()
+        self.bucket.create()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def bucket(self) -> Any:
+        keys = {"aws_access_key_id": "qui", "aws_secret_access_key": "secret"}
+        s3 = boto3.resource("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+        return s3.Bucket(self.BUCKET)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What names it to a bank."""
+        return {
+            "S3_BUCKET": self.BUCKET,
+            "S3_ENDPOINT_URL": self.url,
+            "S3_ACCESS_KEY_ID": "qui",
+            "S3_SECRET_ACCESS_KEY": "secret",
+        }
 
 
 # --- The bank: a database, a cache, folders, and the settings that name them -------------

@@ -237,7 +237,7 @@ def test_a_training_waits_for_a_bucket_that_is_away(bucket, on, bank, monkeypatc
         return save(name, content)
 
     monkeypatch.setattr(storages["modeles"], "save", late)
-    monkeypatch.setattr(training, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(training, "RETRY_SECONDS", 1)
     assert training.train(CONFIG, version="v1").model.est_actif
     assert "coupure" in caplog.text
     assert names(bucket) == sorted(f"v1/{name}" for name in artifact.FILES)
