@@ -17,6 +17,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage, storages
 from rest_framework.exceptions import APIException
 
+from apps.recommender.ml import disk
 from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ModelMetadata
 
@@ -40,7 +41,7 @@ def publish(version: str) -> None:
         for name in FILES:
             with (here / name).open("rb") as content:
                 bucket.save(f"{version}/{name}", File(content))
-    _discard(here)
+    disk.remove(here)
 
 
 def publish_all() -> Iterator[str]:
@@ -92,7 +93,7 @@ def to_serve(model: ModelMetadata) -> Path:
             artifact.verify(path, sha256=model.sha256)
         except CorruptArtifact:
             with _downloaded(model) as fetched:
-                _discard(path)
+                disk.remove(path)
                 fetched.rename(path)
         if artifact.users_sha256(path) != model.sha256_utilisateurs:
             with _published_users(model.chemin) as fetched:
@@ -144,7 +145,7 @@ def remove(version: str) -> None:
             # Never whole again from the first on, never out of sight of an erasure until the last.
             for name in reversed(FILES):
                 bucket.delete(f"{version}/{name}")
-    _discard(_here(version))
+    disk.remove(_here(version))
 
 
 # --- The bucket ---------------------------------------------------------------------------
@@ -215,10 +216,8 @@ def _here(version: str) -> Path:
 
 @contextmanager
 def _aside() -> Iterator[Path]:
-    from apps.recommender.ml.artifact import ASIDE
-
     settings.ML_MODELS_DIR.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=settings.ML_MODELS_DIR) as path:
+    with tempfile.TemporaryDirectory(prefix=disk.ASIDE, dir=settings.ML_MODELS_DIR) as path:
         yield Path(path)
 
 
@@ -231,17 +230,10 @@ def _alone_on_this_machine() -> Iterator[None]:
         yield
 
 
-def _discard(path: Path) -> None:
-    """Whole or gone, to who reads it meanwhile."""
-    with _aside() as aside:
-        if path.exists():
-            path.rename(aside / path.name)
-
-
 def _keep_only(path: Path) -> None:
     """Nothing is dropped that the bucket lacks: it may never have been published."""
     from apps.recommender.ml import artifact
 
     for other in artifact.folders(settings.ML_MODELS_DIR):
         if other != path and _is_published(other.name):
-            _discard(other)
+            disk.remove(other)
