@@ -77,6 +77,8 @@ SHOW = "from django.conf import settings; print(settings.SETTINGS_MODULE, settin
         ("REDIS_URL", "", "REDIS_URL est absente : la mémoire locale"),
         ("EMAIL_URL", "smtp://mail.test:25", "DEFAULT_FROM_EMAIL doit être l'adresse"),
         ("SECURE_HSTS_SECONDS", "0", "SECURE_HSTS_SECONDS doit valoir au moins 1"),
+        ("S3_ENDPOINT_URL", "https://s3.test", "S3_ENDPOINT_URL est donnée sans S3_BUCKET"),
+        ("S3_BUCKET", "banque", "nommez son serveur (S3_ENDPOINT_URL) ou S3_REGION"),
     ],
 )
 def test_production_refuses_to_start_and_names_the_variable(
@@ -99,6 +101,21 @@ def test_a_mail_server_of_the_environment_is_the_one_that_django_sends_by(
     )
     told = run(tree, "manage.py", "shell", "--no-imports", "-c", show, **PRODUCTION | mail)
     assert told.stdout.split() == ["mail.test", "465", "a", "True", "10"], told.stderr
+
+
+def test_half_of_the_keys_of_a_bucket_is_refused_and_the_whole_names_it(
+    tree: Path, dotenv: Path
+) -> None:
+    half = {"S3_BUCKET": "b", "S3_ENDPOINT_URL": "https://s3.test", "S3_ACCESS_KEY_ID": "qui"}
+    show = (
+        "from django.core.files.storage import storages; s = storages['modeles'];"
+        "print(s.bucket_name, s.location, s.client_config.connect_timeout)"
+    )
+    asked = ("manage.py", "shell", "--no-imports", "-c", show)
+    refused = run(tree, *asked, **PRODUCTION | half)
+    assert "S3_ACCESS_KEY_ID et S3_SECRET_ACCESS_KEY, l'un avec l'autre" in refused.stderr
+    told = run(tree, *asked, **PRODUCTION | half | {"S3_SECRET_ACCESS_KEY": "s"})
+    assert told.stdout.split() == ["b", "banque/modeles", "2"], told.stderr
 
 
 def test_wsgi_refuses_what_manage_refuses(tree: Path, dotenv: Path) -> None:

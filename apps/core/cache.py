@@ -4,7 +4,8 @@ import logging
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from redis import exceptions
@@ -13,6 +14,10 @@ from redis.connection import Connection, ConnectionInterface, ConnectionPool
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 5
+# What takes that long to make is kept SHARE times as long: a twentieth of a core goes to it.
+SLOW_SECONDS, SHARE = 1.0, 20
+
+T = TypeVar("T")
 
 
 class RedisAway(exceptions.ConnectionError):
@@ -81,3 +86,18 @@ def cache_answers() -> bool:
     """Write and read back: django-redis swallows the errors of a Redis that is away."""
     cache.set("sonde", True, 10)
     return cache.get("sonde") is not None
+
+
+def kept_at_its_price(key: str, make: Callable[[], T]) -> T:
+    """What `make` gives. What was slow is kept; one renews it while the others show the last."""
+    kept: tuple[T, float, float] | None = cache.get(key)
+    if kept is not None:
+        last, due, seconds = kept
+        if time.time() < due or not cache.add(f"{key}:en_cours", True, 2 * seconds):
+            return last
+    start = time.monotonic()
+    made = make()
+    seconds = time.monotonic() - start
+    if seconds >= SLOW_SECONDS:
+        cache.set(key, (made, time.time() + SHARE * seconds, seconds), 2 * SHARE * seconds)
+    return made

@@ -25,6 +25,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.core import feedback
+from apps.core.cache import kept_at_its_price
 from apps.core.models import (
     Epreuve,
     Evaluation,
@@ -66,6 +67,11 @@ def popularity(*, now: dt.datetime | None = None) -> dict[int, Popularity]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return {pk: Popularity(int(recent), int(total)) for pk, recent, total in cursor.fetchall()}
+
+
+def current_popularity() -> dict[int, Popularity]:
+    """As of now, or of a few minutes ago where there are millions of interactions to add up."""
+    return kept_at_its_price("popularite:1", popularity)
 
 
 def _weighted_pairs(now: dt.datetime) -> "QuerySet[Interaction, Any]":
@@ -121,7 +127,7 @@ def most_popular(popular: dict[int, Popularity]) -> list[int]:
 
 def top_popular(queryset: EpreuveQuerySet, limite: int) -> list[Epreuve]:
     """The most popular épreuves of a published queryset, ties by id; none without popularity."""
-    popular = popularity()
+    popular = current_popularity()
     candidates = set(queryset.values_list("pk", flat=True)) & popular.keys()
     best = most_popular({pk: popular[pk] for pk in candidates})[:limite]
     rows = queryset.with_names().in_bulk(best)

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.core.models import Epreuve, User
-from apps.core.selectors import most_popular, popularity
+from apps.core.selectors import current_popularity, most_popular
 from apps.recommender import model_store, selectors
 from apps.recommender.ml.variety import POOL
 from apps.recommender.services.catalogue import catalogue_generation
@@ -433,7 +433,7 @@ def _popular_ids() -> list[int]:
     key = f"reco:{CACHE_FORMAT}:populaires:{time.time() // 60:.0f}"
     ids: list[int] | None = cache.get(key)
     if ids is None:
-        ids = most_popular(popularity())
+        ids = most_popular(current_popularity())
         cache.set(key, ids, 60)
     return ids
 
