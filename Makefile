@@ -10,7 +10,8 @@ testing := $(unset) DJANGO_SETTINGS_MODULE=config.settings.testing
 # An empty variable means the default and wins over .env, which gives the demo its secrets only.
 defaults := $(patsubst %,%=,$(filter-out SECRET_KEY JWT_SECRET_KEY,$(names)))
 demo := $(unset) $(defaults) DEBUG=True SQLITE_PATH=data/demo/db.sqlite3 \
-	MEDIA_ROOT=data/demo/media ML_MODELS_DIR=data/demo/ml_models
+	MEDIA_ROOT=data/demo/media ML_MODELS_DIR=data/demo/ml_models \
+	ENTRAINEMENTS_DIR=data/demo/entrainements
 
 help:  ## Afficher cette aide
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile

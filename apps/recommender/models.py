@@ -13,8 +13,9 @@ from django.utils import timezone
 from apps.core.models import Contexte
 
 # A run that said nothing for that long is dead, wherever it ran.
-DEAD_AFTER = dt.timedelta(minutes=15)
-# A worker looks for work every second: nobody is there to take a run that waited for that long.
+DEAD_AFTER = dt.timedelta(minutes=10)
+# A worker looks for work every second, and a process is there in a few: nobody is there to take a
+# run that waited for that long.
 FORGOTTEN_AFTER = dt.timedelta(seconds=30)
 
 
@@ -25,6 +26,15 @@ class StatutEntrainement(models.TextChoices):
     ECHOUE = "echoue", "Échoué"
     ANNULE = "annule", "Annulé"
     INTERROMPU = "interrompu", "Interrompu"
+
+
+class Etape(models.TextChoices):
+    LECTURE = "lecture", "Lecture des données"
+    APPRENTISSAGE = "apprentissage", "Apprentissage"
+    MESURE = "mesure", "Mesure sur le test"
+    REFERENCES = "references", "Mesure des références"
+    FINAL = "final", "Apprentissage final, sur toutes les données"
+    ECRITURE = "ecriture", "Écriture du modèle"
 
 
 class Declencheur(models.TextChoices):
@@ -63,6 +73,7 @@ class TrainingLog(models.Model):
     nb_utilisateurs = models.PositiveIntegerField("utilisateurs", default=0)
     nb_epreuves = models.PositiveIntegerField("épreuves", default=0)
     nb_interactions = models.PositiveIntegerField("paires positives", default=0)
+    etape = models.CharField("étape", max_length=13, choices=Etape, blank=True)
     epoch_courante = models.PositiveIntegerField("epoch en cours", default=0)
     epoch_totale = models.PositiveIntegerField("epochs demandées", default=0)
     meilleure_epoch = models.PositiveIntegerField("meilleure epoch", null=True, blank=True)
@@ -74,6 +85,16 @@ class TrainingLog(models.Model):
     battement = models.DateTimeField("dernier signe de vie", default=timezone.now)
     hote = models.CharField("machine", max_length=255, blank=True)
     pid = models.PositiveIntegerField("processus", default=0)
+    reprises = models.PositiveIntegerField("reprises", default=0)
+    arret_demande_le = models.DateTimeField("arrêt demandé le", null=True, blank=True)
+    arret_demande_par = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        verbose_name="arrêt demandé par",
+        null=True,
+        blank=True,
+        related_name="+",
+    )
     erreur = models.TextField("erreur", blank=True)
 
     class Meta:
@@ -97,17 +118,22 @@ class TrainingLog(models.Model):
 
     @property
     def is_forgotten(self) -> bool:
-        """It waits, and no worker came for it."""
+        """It waits, and nobody came for it."""
         waiting = self.statut == StatutEntrainement.EN_ATTENTE
-        return waiting and timezone.now() - self.debut > FORGOTTEN_AFTER
+        return waiting and timezone.now() - self.battement > FORGOTTEN_AFTER
 
     @property
     def is_dead(self) -> bool:
         """In progress by its row alone: its process is gone, or was silent for too long."""
         if self.statut != StatutEntrainement.EN_COURS:
             return False
-        silent = timezone.now() - self.battement > DEAD_AFTER
-        return silent or (self.hote == socket.gethostname() and not _is_alive(self.pid, self.debut))
+        return timezone.now() - self.battement > DEAD_AFTER or self.lost_its_process
+
+    @property
+    def lost_its_process(self) -> bool:
+        """That it had when it last gave a sign of life: gone, as far as this machine can tell."""
+        here = self.hote == socket.gethostname()
+        return here and not _is_alive(self.pid, self.battement)
 
 
 def _is_alive(pid: int, since: dt.datetime) -> bool:

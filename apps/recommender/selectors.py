@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,12 +27,21 @@ def training_pairs() -> Iterator[tuple[int, int, int, int]]:
     Left out: pairs rated 1 or 2, inactive accounts, and people who declined personalisation.
     Sorted by both ids; read in slices, as long as it is iterated over.
     """
-    shared = Interaction.objects.filter(
+    with _reading():
+        for user_id, epreuve_id, worth, first in _dated(_shared()).iterator(chunk_size=SLICE):
+            yield user_id, epreuve_id, worth, int(first.timestamp())
+
+
+def new_pairs(since: dt.datetime | None) -> int:
+    """How many of these pairs have come since then; all of them where there is no then."""
+    pairs = positive_pairs(_shared()).annotate(first=Min("date"))
+    return (pairs.filter(first__gt=since) if since else pairs).count()
+
+
+def _shared() -> QuerySet[Interaction]:
+    return Interaction.objects.filter(
         user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
     )
-    with _reading():
-        for user_id, epreuve_id, worth, first in _dated(shared).iterator(chunk_size=SLICE):
-            yield user_id, epreuve_id, worth, int(first.timestamp())
 
 
 def _reading() -> AbstractContextManager[object]:

@@ -49,9 +49,9 @@ from apps.core.services.counters import recount
 from apps.core.services.epreuves import refresh_search_text
 from apps.core.services.erasure import ERASED_COMMENT
 from apps.recommender import model_store
-from apps.recommender.ml import artifact
-from apps.recommender.models import DeclencheurActivation, ModelMetadata
-from apps.recommender.services import training
+from apps.recommender.ml import artifact, snapshot
+from apps.recommender.models import DeclencheurActivation, ModelMetadata, TrainingLog
+from apps.recommender.services import training, training_runs
 from apps.recommender.services.activation import activate
 from tests.conftest import forget
 from tests.factories import (
@@ -208,6 +208,18 @@ def trains(user: User) -> None:
         outcome = training.train(config, version=version, lance_par=user)
         assert outcome.model.eligible
     serve("v1", user)
+    breaks_down(user)
+
+
+def breaks_down(user: User) -> None:
+    """A run that she asked to stop, and whose machine failed it first: it could be resumed."""
+
+    def full_disk(entry: dict[str, Any]) -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        training.train(CONFIG, version="v3", on_epoch=full_disk)
+    TrainingLog.objects.filter(version="v3").update(arret_demande_par=user)
 
 
 def serve(version: str, user: User | None = None) -> None:
@@ -253,6 +265,11 @@ def every_file() -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in files}
 
 
+def every_frozen_id() -> dict[str, set[int]]:
+    """By folder of a training: Parquet is squeezed."""
+    return {str(folder): snapshot.user_ids(folder) for folder in training_runs.folders()}
+
+
 def traces(written: io.StringIO) -> list[str]:
     """Where something about her is found."""
     found = [
@@ -268,6 +285,7 @@ def traces(written: io.StringIO) -> list[str]:
         for name, content in every_file().items()
         if number in content or tells_of_her(content.decode(errors="replace"))
     ]
+    found += [folder for folder, known in every_frozen_id().items() if PK in known]
     return found + [line for line in written.getvalue().splitlines() if tells_of_her(line)]
 
 
@@ -329,6 +347,7 @@ def test_nothing_of_an_erased_account_is_found_anywhere(life, written):
         "recommender_reponseservie",
     } <= tables
     assert len([line for line in before if line.endswith("users.json")]) == 2
+    assert len([line for line in before if "/entrainement-" in line]) == 1
     assert "utilisateur" in written.getvalue()
     assert erase(life).status_code == 204
     assert traces(written) == []
@@ -473,6 +492,7 @@ EXPORTED = {
     "recommender.ActivationModele.active_par": "activations",
     "recommender.ModelMetadata.active_par": "modeles_actives",
     "recommender.ReponseServie.user": "recommandations_recues",
+    "recommender.TrainingLog.arret_demande_par": "entrainements_arretes",
     "recommender.TrainingLog.lance_par": "entrainements_lances",
     "token_blacklist.OutstandingToken.user": "jetons",
 }

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
 from django.core.management import CommandError, call_command
 
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services import training
 from tests.factories import EpreuveFactory, seen
 
 pytestmark = pytest.mark.django_db
@@ -115,11 +117,53 @@ def test_in_the_background_an_option_that_makes_no_sense_is_2_too(queue, bank):
     assert not TrainingLog.objects.exists()
 
 
-def test_where_there_is_no_background_it_says_so_and_trains(bank, capsys):
-    call_command("train_model", *FAST, "--model-version=v1", "--background", verbosity=0)
+# --- Again, and only if it is needed ----------------------------------------------------------
+
+
+@pytest.fixture
+def broken(bank, monkeypatch):
+    """A run that a full disk stopped at its end."""
+    with monkeypatch.context() as patch:
+
+        def full(*args, **options):
+            raise OSError("No space left on device")
+
+        patch.setattr(training, "activate", full)
+        assert exit_code(*FAST, "--model-version=v1") == 3
+    return TrainingLog.objects.get()
+
+
+@pytest.mark.parametrize("which", [(), ("ID",)])
+def test_a_run_that_stopped_is_resumed_by_its_number_or_as_the_last(broken, which, capsys):
+    call_command("train_model", "--resume", *(str(broken.pk) for _ in which), verbosity=0)
+    assert "Modèle v1 actif." in capsys.readouterr().out
+    assert TrainingLog.objects.get().reprises == 1
+
+
+def test_a_run_is_resumed_in_the_background_too(queue, broken, capsys):
+    call_command("train_model", "--resume", "--background")
+    assert f"Entraînement {broken.pk} demandé, modèle v1" in capsys.readouterr().out
+    assert TrainingLog.objects.get().statut == StatutEntrainement.EN_ATTENTE
+
+
+@pytest.mark.parametrize("number", [(), ("77",)])
+def test_nothing_to_resume_is_2(trained, number):
+    assert exit_code("--resume", *number) == 2
+
+
+def test_without_enough_that_is_new_a_training_is_not_needed(trained, bank, capsys):
+    call_command("train_model", *FAST, "--if-needed", "--min-new-interactions=2")
     out = capsys.readouterr().out
-    assert "TACHES_EN_ARRIERE_PLAN" in out
-    assert "Modèle v1 actif." in out
+    assert out.startswith("Entraînement inutile : paires nouvelles : 0 sur 2 depuis l'entraînement")
+    seen(bank.students["MATH"][0], *bank.epreuves["PHYS"][:2], days_ago=-1)
+    call_command("train_model", *FAST, "--if-needed", "--min-new-interactions=2", "-v1")
+    assert "Entraînement nécessaire : paires nouvelles : 2 sur 2" in capsys.readouterr().out
+    assert TrainingLog.objects.count() == 2
+
+
+def test_an_option_of_ours_goes_with_no_other_of_them(bank):
+    with pytest.raises(CommandError, match="not allowed with argument"):
+        call_command("train_model", "--resume", "--if-needed")
 
 
 @pytest.fixture
@@ -130,13 +174,14 @@ def _interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("_interruptible")
-def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path):
-    database = tmp_path / "db.sqlite3"
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory) -> dict[str, str]:
+    """The environment of a bank on SQLite, as a newcomer has it, with enough to learn from."""
+    tmp_path = tmp_path_factory.mktemp("embedded")
     env = os.environ | {
         "DB_HOST": "",
         "REDIS_URL": "",
-        "SQLITE_PATH": str(database),
+        "SQLITE_PATH": str(tmp_path / "db.sqlite3"),
         "ML_MODELS_DIR": str(tmp_path / "ml_models"),
         "ENTRAINEMENTS_DIR": str(tmp_path / "entrainements"),
         "MEDIA_ROOT": str(tmp_path / "media"),
@@ -144,33 +189,60 @@ def test_a_cancelled_command_is_130_and_marks_its_run(tmp_path):
         "SECRET_KEY": "for-this-test",
         "JWT_SECRET_KEY": "for-this-test-too",
     }
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "-v0"], env=env, check=True)
+    subprocess.run([*MANAGE, "migrate", "-v0"], env=env, check=True)
     small = ("--users=20", "--epreuves=30", "--interactions=600")
-    subprocess.run([*manage, "generate_data", *small, "-v0"], env=env, check=True)
-    for count, sent in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
+    subprocess.run([*MANAGE, "generate_data", *small, "-v0"], env=env, check=True)
+    return env
+
+
+MANAGE = (sys.executable, "manage.py")
+LONG = ("--epochs=500", "--batch-size=1")
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_a_cancelled_command_is_130_and_marks_its_run(embedded):
+    database = embedded["SQLITE_PATH"]
+    twice = (signal.SIGINT, signal.SIGINT)
+    for signals in (twice, (signal.SIGTERM,)):
         with subprocess.Popen(
-            [*manage, "train_model", "--epochs=500", "--batch-size=1"],
-            env=env,
-            text=True,
-            stderr=subprocess.PIPE,
+            [*MANAGE, "train_model", *LONG], env=embedded, text=True, stderr=subprocess.PIPE
         ) as run:
-            _wait_for_runs(database, count)
-            run.send_signal(sent)
+            _wait_for(lambda: "en_cours" in _statuts(database))
+            for sent in signals:
+                run.send_signal(sent)
+                time.sleep(0.15)
             _, err = run.communicate(timeout=60)
         assert run.returncode == 130, err
         assert "annulé" in err
-    assert _statuts(database) == [StatutEntrainement.ANNULE] * 2
+        assert _statuts(database)[-1] == StatutEntrainement.ANNULE
+
+
+def test_without_a_worker_the_background_is_a_process_that_outlives_who_asked(embedded):
+    asked = (*MANAGE, "train_model", *LONG, "--background")
+    done = subprocess.run(asked, env=embedded, capture_output=True, text=True)
+    assert "un processus à part s'en charge" in done.stdout, done.stderr
+    database = embedded["SQLITE_PATH"]
+    _wait_for(lambda: _statuts(database)[-1] == StatutEntrainement.EN_COURS)
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        connection.execute(
+            "update recommender_traininglog set arret_demande_le = '2026-01-01' where fin is null"
+        )
+    _wait_for(lambda: _statuts(database)[-1] == StatutEntrainement.ANNULE)
+    (journal,) = Path(embedded["ENTRAINEMENTS_DIR"]).glob("entrainement-*.log")
+    _wait_for(lambda: "Entraînement annulé." in journal.read_text("utf-8"))
 
 
 def _statuts(database):
     with closing(sqlite3.connect(database)) as connection:
-        return [row[0] for row in connection.execute("select statut from recommender_traininglog")]
+        return [
+            row[0]
+            for row in connection.execute("select statut from recommender_traininglog order by id")
+        ]
 
 
-def _wait_for_runs(database, count):
+def _wait_for(fact):
     for _ in range(600):
-        if len(_statuts(database)) == count:
+        if fact():
             return
         time.sleep(0.1)
-    raise AssertionError("the run never started")
+    raise AssertionError("it never came")

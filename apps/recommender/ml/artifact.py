@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
@@ -47,19 +46,7 @@ ERASED = -1  # in `user_ids`, the row of an erased account
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
 
-# What reading a file that is not ours can raise.
-_FAULTS = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    SafetensorError,
-    UnknownArchitecture,
-    UnknownModel,
-)
+_FAULTS = (*disk.FAULTS, UnknownArchitecture, UnknownModel)
 
 
 class ArtifactInfo(NamedTuple):

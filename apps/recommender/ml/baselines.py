@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
-from apps.recommender.ml import linear
+from apps.recommender.ml import linear, pulse
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.evaluation import evaluate_model
 from apps.recommender.ml.metadata import Traits
@@ -126,6 +126,7 @@ class ItemKnn(Tuned):
 
     def _neighbours(self, by_item: csr_matrix, norms: FloatArray, start: int) -> csr_matrix:
         """The items from `start` on, a block of them, each with its nearest: [block, n_items]."""
+        pulse.beat()
         common = (by_item[start : start + self.BLOCK] @ by_item.T).tocsr()
         rows = np.repeat(np.arange(common.shape[0]), np.diff(common.indptr))
         products = norms[start + rows] * norms[common.indices]

@@ -5,19 +5,43 @@ from dataclasses import dataclass
 from apps.recommender.ml.architectures import HYBRID, require_known, require_network
 
 SEED = 42
-MAX_EMBEDDING_DIM = 1024
+
+
+class InvalidOption(ValueError):
+    """A value that no model or training can have; `option` is its field."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 def _require(valid: bool, option: str, value: object, expected: str) -> None:
     if not valid:
-        raise ValueError(f"{option} vaut {value} : donnez {expected}.")
+        name = option.replace("_", "-")
+        raise InvalidOption(option, f"{name} vaut {value} : donnez {expected}.")
+
+
+# The least and the most that a whole number may be.
+BOUNDS = {
+    "epochs": (1, 10_000),
+    "batch_size": (1, 2**24),
+    "embedding_dim": (1, 1024),
+    "negative_samples": (1, 1000),
+    "seed": (0, 2**63 - 1),
+}
+DEVICES = ("cpu", "cuda")
+
+
+def _require_within_bounds(option: str, value: int) -> None:
+    least, most = BOUNDS[option]
+    _require(least <= value <= most, option, value, f"un entier de {least} à {most}")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Name and sizes of a model; `embedding_dim` is D, of each branch.
 
-    Raises ValueError (French, naming the option) and UnknownArchitecture.
+    Raises InvalidOption (French, naming the option) and UnknownArchitecture.
     """
 
     architecture: str
@@ -29,14 +53,14 @@ class ModelConfig:
         require_network(self.architecture)
         _require(self.n_users >= 1, "n_users", self.n_users, "un entier d'au moins 1")
         _require(self.n_items >= 1, "n_items", self.n_items, "un entier d'au moins 1")
-        _require_dim(self.embedding_dim)
+        _require_within_bounds("embedding_dim", self.embedding_dim)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """The options of `train_model`; `batch_size` counts rows (user, item, label), negatives too.
 
-    Raises ValueError (French, naming the option) and UnknownArchitecture.
+    Raises InvalidOption (French, naming the option) and UnknownArchitecture.
     """
 
     architecture: str = HYBRID
@@ -51,35 +75,18 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         require_known(self.architecture)
-        _require(1 <= self.epochs <= 10_000, "epochs", self.epochs, "un entier de 1 à 10000")
-        _require(
-            1 <= self.batch_size <= 2**24,
-            "batch-size",
-            self.batch_size,
-            "un entier de 1 à 16777216",
-        )
-        _require_dim(self.embedding_dim)
+        for option in BOUNDS:
+            _require_within_bounds(option, getattr(self, option))
         _require(
             0 < self.learning_rate <= 1,  # NaN fails both comparisons
-            "learning-rate",
+            "learning_rate",
             self.learning_rate,
             "un nombre plus grand que 0 et d'au plus 1",
         )
-        _require(self.device in {"cpu", "cuda"}, "device", self.device, "cpu ou cuda")
-        _require(
-            1 <= self.negative_samples <= 1000,
-            "negative-samples",
-            self.negative_samples,
-            "un entier de 1 à 1000",
-        )
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "un entier de 0 à 2^63 - 1")
+        _require(self.device in DEVICES, "device", self.device, " ou ".join(DEVICES))
         if self.pretraining and self.architecture != "neumf":
-            raise ValueError(
+            raise InvalidOption(
+                "pretraining",
                 f"pretraining ne vaut que pour neumf, pas pour {self.architecture} : "
-                "retirez l'option ou donnez --architecture neumf."
+                "retirez l'option ou donnez --architecture neumf.",
             )
-
-
-def _require_dim(value: int) -> None:
-    expected = f"un entier de 1 à {MAX_EMBEDDING_DIM}"
-    _require(1 <= value <= MAX_EMBEDDING_DIM, "embedding-dim", value, expected)

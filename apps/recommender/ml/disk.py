@@ -9,6 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+# What reading a file that is not ours can raise.
+FAULTS = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    SafetensorError,
+)
 ASIDE = ".aside-"
 _ASIDE_SECONDS = 3600
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from apps.recommender.ml import pulse
 from apps.recommender.ml.config import SEED
 from apps.recommender.ml.data_loader import (
     BoolArray,
@@ -99,14 +100,19 @@ def paired_bootstrap(
     """95 % interval of mean(a - b) over users: percentiles of `n` resamplings of the pairs."""
     rng = np.random.default_rng(seed)
     difference = a - b
-    means = [difference[rng.integers(0, len(a), len(a))].mean() for _ in range(n)]
+    means = []
+    for _ in range(n):
+        pulse.beat()
+        means.append(difference[rng.integers(0, len(a), len(a))].mean())
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def _batches(users: IntArray, n_items: int) -> Iterator[IntArray]:
     size = max(1, _CELLS_AT_ONCE // n_items)
-    return (users[start : start + size] for start in range(0, len(users), size))
+    for start in range(0, len(users), size):
+        pulse.beat()
+        yield users[start : start + size]
 
 
 def _rank(

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from apps.recommender.ml import pulse
 from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntArray
 from apps.recommender.ml.evaluation import Scores, evaluate
 from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Students
@@ -129,4 +130,6 @@ def scores_of(rows: FloatArray, data: Dataset) -> Scores:
 def blocks(users: IntArray, n_items: int) -> Iterator[IntArray]:
     """`users` a part at a time, so that a column of a table keeps to a cache's size."""
     size = max(1, _CELLS_AT_ONCE // n_items)
-    return (users[start : start + size] for start in range(0, len(users), size))
+    for start in range(0, len(users), size):
+        pulse.beat()
+        yield users[start : start + size]

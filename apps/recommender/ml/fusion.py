@@ -6,14 +6,17 @@ Legend: B pairs, D dimensions of the factors, F columns of the signals, S negati
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from apps.recommender.ml import checkpoints as points
+from apps.recommender.ml.checkpoints import Checkpoints, Point
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import IntArray
 from apps.recommender.ml.errors import TrainingDiverged
@@ -152,11 +155,12 @@ def train(
     validate: Callable[[Fusion], tuple[float, float]] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    checkpoints: Checkpoints = points.NONE,
 ) -> Trained:
     """Train until NDCG@10 on validation stops rising; without validation, all of `config.epochs`.
 
     `validate(network)` gives that NDCG and a loss. The weights that are validated, and kept, are
-    the moving average. Raises TrainingDiverged.
+    the moving average. Stopped, it goes on from its `checkpoints`. Raises TrainingDiverged.
     """
     device = torch.device(config.device)
     lists = Lists(shortlists, device)
@@ -170,7 +174,14 @@ def train(
     kept, best, best_epoch, done = copy.deepcopy(averaged), -math.inf, 0, 0
     steps = math.ceil(len(lists) / config.batch_size)
     torch.manual_seed(config.seed)  # dropout draws from the global generator, put back after
-    for epoch in range(config.epochs + 1):
+    networks, first = {"network": network, "averaged": averaged, "kept": kept}, 0
+    if point := checkpoints.load():
+        _restore(point, networks, optimizer, rng)
+        history, best, best_epoch = (point.values[it] for it in ("history", "best", "best_epoch"))
+        done, first = point.values["done"], point.values["epoch"] + 1
+    for epoch in range(first, config.epochs + 1):
+        if epoch - best_epoch > PATIENCE:
+            break
         started, losses = time.perf_counter(), []
         network.train()
         for batch in _batches(lists, config, rng) if epoch else ():
@@ -199,10 +210,42 @@ def train(
             if on_epoch:
                 on_epoch(entry)
         if ndcg > best:
-            kept, best, best_epoch = copy.deepcopy(averaged), ndcg, epoch
-        if epoch - best_epoch >= PATIENCE:
-            break
+            kept.load_state_dict(averaged.state_dict())
+            best, best_epoch = ndcg, epoch
+        stands = {"history": history, "best": best, "best_epoch": best_epoch}
+        values = {**stands, "done": done, "epoch": epoch}
+        checkpoints.save(partial(_point, networks, optimizer, rng, values))
     return Trained(kept.cpu(), history, best_epoch)
+
+
+def _point(
+    networks: Mapping[str, Fusion],
+    optimizer: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    values: Mapping[str, Any],
+) -> Point:
+    tensors = points.optimizer_state(optimizer) | {"dropout.cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        tensors["dropout.cuda"] = torch.cuda.get_rng_state()
+    for name, network in networks.items():
+        tensors |= points.prefixed(name, network.state_dict())
+    return Point(tensors, {**values, "rng": rng.bit_generator.state})
+
+
+def _restore(
+    point: Point,
+    networks: Mapping[str, Fusion],
+    optimizer: torch.optim.Optimizer,
+    rng: np.random.Generator,
+) -> None:
+    for name, network in networks.items():
+        network.load_state_dict(point.under(name))
+    points.restore_optimizer(optimizer, point)
+    rng.bit_generator.state = point.values["rng"]
+    drawn = point.under("dropout")
+    torch.set_rng_state(drawn["cpu"])
+    if "cuda" in drawn:
+        torch.cuda.set_rng_state(drawn["cuda"])
 
 
 def _batches(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> Iterator[Batch]:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from apps.recommender.ml import first_stage, fusion, shortlists, signals, trainer
+from apps.recommender.ml import first_stage, fusion, pulse, shortlists, signals, trainer
 from apps.recommender.ml.architectures import HYBRID
+from apps.recommender.ml.checkpoints import NONE, Checkpoints
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import BoolArray, Dataset, FloatArray, IntArray
 from apps.recommender.ml.first_stage import RANKED, FirstStage
@@ -55,10 +56,12 @@ class Hybrid(Servable):
         rng: np.random.Generator,
         on_epoch: OnEpoch | None = None,
         on_step: OnStep | None = None,
+        checkpoints: Checkpoints = NONE,
     ) -> None:
         """Choose the penalties, learn both stages, stop at the best epoch on validation.
 
-        Raises DeviceUnavailable and TrainingDiverged.
+        From `checkpoints`, the first stage is learnt again, to the same numbers, and the second
+        goes on. Raises DeviceUnavailable and TrainingDiverged.
         """
         trainer.require_device(self.config.device)
         validate = None
@@ -73,7 +76,13 @@ class Hybrid(Servable):
             return
         lists = shortlists.out_of_fold(data, stage, self.settings, rng)
         found = fusion.train(
-            lists, self.config, rng=rng, validate=validate, on_epoch=on_epoch, on_step=on_step
+            lists,
+            self.config,
+            rng=rng,
+            validate=validate,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            checkpoints=checkpoints,
         )
         self.stage, self.network = stage, found.network
         self.history, self.best_epoch = found.history, found.best_epoch
@@ -219,6 +228,7 @@ class _Validation:
         lists = self._lists
         ranking: FloatArray = self._below.copy()
         for start in range(0, len(lists.fold), self.AT_ONCE):
+            pulse.beat()
             part = slice(start, start + self.AT_ONCE)
             items = lists.items[part]
             product = lists.p[part, None] * lists.q[lists.fold[part, None], items]

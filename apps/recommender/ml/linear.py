@@ -10,11 +10,13 @@ from scipy.linalg import inv
 from scipy.linalg.lapack import sposv
 from scipy.sparse import csr_matrix
 
+from apps.recommender.ml import pulse
 from apps.recommender.ml.data_loader import FloatArray, IntArray
 
 UNOBSERVED = 0.3  # α₀
 FREQUENCY = 0.5  # ν
 ITERATIONS = 12
+_ROWS_A_BEAT = 10_000
 SCALE = 0.1  # the standard deviation of a first row's length
 
 
@@ -68,6 +70,8 @@ def fold_in(
     penalties = penalty * (counts + UNOBSERVED * len(factors)) ** FREQUENCY
     everything, wanted = UNOBSERVED * gram, history @ factors
     for row, (start, end) in enumerate(pairwise(history.indptr)):
+        if row % _ROWS_A_BEAT == 0:
+            pulse.beat()
         strength = np.sqrt(history.data[start:end, None])
         taken = factors[history.indices[start:end]] * strength  # [H, D]
         system = everything + taken.T @ taken

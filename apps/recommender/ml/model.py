@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from apps.recommender.ml.checkpoints import NONE, Checkpoints
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Traits
 
@@ -78,6 +79,17 @@ class Model(ABC):
 
 class Servable(Model):
     """A model that can be saved and serve; a baseline is fitted anew in seconds, and is not one."""
+
+    @abstractmethod
+    def fit(
+        self,
+        data: Dataset,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
+        checkpoints: Checkpoints = NONE,
+    ) -> None:
+        """As `Model.fit`; stopped and begun again with its `checkpoints`, it learns the same."""
 
     @abstractmethod
     def tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from apps.recommender.ml import trainer
+from apps.recommender.ml.checkpoints import NONE, Checkpoints
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Traits
@@ -41,6 +42,7 @@ class Ncf(Servable):
         rng: np.random.Generator,
         on_epoch: OnEpoch | None = None,
         on_step: OnStep | None = None,
+        checkpoints: Checkpoints = NONE,
     ) -> None:
         """Stop at the best epoch on validation; without validation, replay the epochs up to it.
 
@@ -48,11 +50,20 @@ class Ncf(Servable):
         DeviceUnavailable and TrainingDiverged.
         """
         if len(data.validation):
-            found = trainer.fit(data, self.config, rng=rng, on_epoch=on_epoch, on_step=on_step)
+            found = trainer.fit(
+                data,
+                self.config,
+                rng=rng,
+                on_epoch=on_epoch,
+                on_step=on_step,
+                checkpoints=checkpoints,
+            )
             self.network, self.history = found.model, found.history
             self.best_epoch, self._plan = found.best_epoch, found.plan
         else:
-            self.network = trainer.refit(data, self.config, self._plan, rng=rng, on_step=on_step)
+            self.network = trainer.refit(
+                data, self.config, self._plan, rng=rng, on_step=on_step, checkpoints=checkpoints
+            )
         self._scorer = NCFScorer(self.network)
 
     def scores(

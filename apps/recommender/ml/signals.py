@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.sparse import csr_matrix, hstack, vstack
 
-from apps.recommender.ml import linear
+from apps.recommender.ml import linear, pulse
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.metadata import Field, Traits, fields_of
 
@@ -89,7 +89,10 @@ def signal(name: str) -> Any:
 
 def fit_all(data: Dataset, settings: Settings) -> list[Signal]:
     """Every signal that the log can feed, in the order of the registry."""
-    fitted = (cls.fit(data, settings) for cls in SIGNALS.values())
+    fitted = []
+    for cls in SIGNALS.values():
+        pulse.beat()
+        fitted.append(cls.fit(data, settings))
     return [one for one in fitted if one is not None]
 
 

@@ -49,6 +49,15 @@ def read(folder: Path) -> tuple[Interactions, Metadata]:
     return _read_rows(folder / INTERACTIONS), metadata
 
 
+def user_ids(folder: Path) -> set[int]:
+    """Everybody whom it is about. Raises OSError and pyarrow.ArrowException."""
+    everybody = set(pq.read_table(folder / USERS, columns=["id"])["id"].to_pylist())
+    with pq.ParquetFile(folder / INTERACTIONS) as file:
+        for part in file.iter_batches(SLICE, columns=["user_id"]):
+            everybody.update(np.unique(part.columns[0].to_numpy()).tolist())
+    return everybody
+
+
 def _write_rows(path: Path, rows: Iterable[Row]) -> None:
     rows = iter(rows)
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:

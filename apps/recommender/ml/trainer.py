@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from apps.recommender.ml import checkpoints as points
 from apps.recommender.ml.architectures import ARCHITECTURES
+from apps.recommender.ml.checkpoints import Checkpoints, Point
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
 from apps.recommender.ml.data_loader import Dataset, NegativeSampler, Pairs
 from apps.recommender.ml.errors import DeviceUnavailable, TrainingDiverged
@@ -68,6 +71,7 @@ def fit(
     rng: np.random.Generator | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    checkpoints: Checkpoints = points.NONE,
 ) -> FitResult:
     """Train on the training part until NDCG@10 on validation stops rising; keep the best epoch.
 
@@ -75,8 +79,8 @@ def fit(
     their fusion (He et al. 2017, 3.4.1); a phase that stops early leaves its epochs to the next.
     `on_epoch(entry)` comes after each epoch, `on_step(done, total)` after each batch; what they
     raise ends the training. `rng` draws the order and the negatives, a new one of `config.seed`
-    where none is given. Same seeds, same weights on CPU. Raises DeviceUnavailable and
-    TrainingDiverged.
+    where none is given. Same seeds, same weights on CPU, and so from `checkpoints`: each phase has
+    its own. Raises DeviceUnavailable and TrainingDiverged.
     """
     run = _Run(dataset, config, rng, config.epochs, on_step)
     judge = _Judge(dataset, _held_out_rows(dataset, config.seed, run.device), on_epoch)
@@ -85,7 +89,8 @@ def fit(
     best_epoch = 0
     for phase, most in _shares(phases(config), config.epochs, history):
         run.start(phase)
-        n_before, best_epoch = len(history), _rise(run, judge, history, most)
+        n_before = len(history)
+        best_epoch = _rise(run, judge, history, most, checkpoints.named(phase))
         plan += history[n_before:best_epoch]
     return FitResult(run.model, history, best_epoch, plan)
 
@@ -97,6 +102,7 @@ def refit(
     *,
     rng: np.random.Generator | None = None,
     on_step: OnStep | None = None,
+    checkpoints: Checkpoints = points.NONE,
 ) -> NCF:
     """Train on `whole(…)` by the plan of a `fit`: its phases, their epochs and learning rates.
 
@@ -106,9 +112,13 @@ def refit(
     run = _Run(dataset, config, rng, len(plan), on_step)
     for phase, entries in groupby(plan, key=itemgetter("phase")):
         run.start(phase)
-        for entry in entries:
+        kept = checkpoints.named(phase)
+        point = kept.load()
+        done = run.restore(point)["epochs"] if point else 0
+        for number, entry in enumerate(list(entries)[done:], start=done + 1):
             run.set_learning_rate(entry["learning_rate"])
             run.epoch()
+            kept.save(partial(run.point, epochs=number))
     return run.model
 
 
@@ -176,20 +186,35 @@ class _Judge:
         return entry
 
 
-def _rise(run: "_Run", judge: _Judge, history: list[dict[str, Any]], most: int) -> int:
+def _rise(
+    run: "_Run", judge: _Judge, history: list[dict[str, Any]], most: int, kept: Checkpoints
+) -> int:
     """One phase, appended to `history`; its best epoch, whose weights are put back."""
     plateau = ReduceLROnPlateau(
         run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
     )
     first, best, best_weights = len(history) + 1, 0, {}
+    if point := kept.load():
+        values = run.restore(point)
+        run.set_learning_rate(values["learning_rate"])
+        plateau.load_state_dict(values["plateau"])
+        history += values["history"]
+        best, best_weights = values["best"], point.under("best")
     while len(history) + 1 < first + most and len(history) - max(best, first - 1) < run.patience:
         entry = judge.epoch(run, len(history) + 1)
         history.append(entry)
         plateau.step(entry["ndcg_validation"])
         if not best or entry["ndcg_validation"] > history[best - 1]["ndcg_validation"]:
             best, best_weights = entry["epoch"], _copy_of(run.model)
+        stands = {"best": best, "plateau": _finite_state(plateau), "history": history[first - 1 :]}
+        kept.save(partial(run.point, best_weights, learning_rate=run.learning_rate, **stands))
     run.model.load_state_dict(best_weights)
     return best
+
+
+def _finite_state(plateau: ReduceLROnPlateau) -> dict[str, Any]:
+    """Without what its mode alone decides, which JSON has no word for: an infinite number."""
+    return {name: value for name, value in plateau.state_dict().items() if name != "mode_worse"}
 
 
 class _Run:
@@ -238,6 +263,24 @@ class _Run:
             weight_decay=weight_decay(self._config),
             fused=True,
         )
+
+    def point(self, best_weights: dict[str, Tensor] | None = None, **values: Any) -> Point:
+        """All that the rest of the phase depends on, with what the caller adds."""
+        tensors = (
+            points.prefixed("model", self.model.state_dict())
+            | points.prefixed("best", best_weights or {})
+            | points.optimizer_state(self.optimizer)
+        )
+        drawn = {"rng": self._rng.bit_generator.state, "done": self._done}
+        return Point(tensors, drawn | values)
+
+    def restore(self, point: Point) -> dict[str, Any]:
+        """Take them back, in the phase that was started; the values that the caller had added."""
+        self.model.load_state_dict(point.under("model"))
+        points.restore_optimizer(self.optimizer, point)
+        self._rng.bit_generator.state = point.values["rng"]
+        self._done = point.values["done"]
+        return dict(point.values)
 
     @property
     def learning_rate(self) -> float:

@@ -4,62 +4,65 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
-import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import (
-    IntegrityError,
-    OperationalError,
-    close_old_connections,
-    connection,
-    transaction,
-)
+from django.db import transaction
 from django.utils import timezone
 
 from apps.core.models import User
 from apps.recommender import selectors
-from apps.recommender.ml import disk
 from apps.recommender.ml.config import TrainingConfig
-from apps.recommender.ml.errors import DeviceUnavailable, InvalidVersion, VersionExists
+from apps.recommender.ml.errors import (
+    DeviceUnavailable,
+    InvalidVersion,
+    MlError,
+    VersionExists,
+)
 from apps.recommender.models import (
     Declencheur,
     DeclencheurActivation,
+    Etape,
     ModelMetadata,
     StatutEntrainement,
     TrainingLog,
 )
 from apps.recommender.services import model_files
 from apps.recommender.services.activation import activate
-from apps.recommender.services.forgetting import forget_erased
+from apps.recommender.services.forgetting import forget_erased, forget_runs
+from apps.recommender.services.training_runs import (
+    Epoch,
+    Progress,
+    TrainingInProgress,
+    TrainingStopped,
+    TrainingSuperseded,
+    Watch,
+    discard,
+    end,
+    folder_of,
+    new_run,
+    one_turn,
+    patiently,
+    reopen,
+    require_free_place,
+    sweep_folders,
+    take_place,
+    write,
+)
 
 if TYPE_CHECKING:
     from apps.recommender.ml.artifact import ArtifactInfo
-    from apps.recommender.ml.data_loader import Dataset
+    from apps.recommender.ml.data_loader import Dataset, Interactions
+    from apps.recommender.ml.metadata import Metadata
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 5
-# For so long, and so often, a write is tried again when the database is away or locked.
-PATIENCE_SECONDS, RETRY_SECONDS = 300, 5
-
 # The errors of someone who asked for what cannot be, not of a run.
 UNUSABLE_OPTIONS = (DeviceUnavailable, InvalidVersion, VersionExists)
-
-T = TypeVar("T")
-Progress = Callable[[int, int], None]
-Epoch = Callable[[dict[str, Any]], None]
-
-
-class TrainingInProgress(Exception):
-    """Another run holds the one place there is."""
 
 
 @dataclass(frozen=True)
@@ -68,37 +71,6 @@ class Outcome:
 
     run: TrainingLog
     model: ModelMetadata
-
-
-@dataclass
-class _Watch:
-    """Writes a run's progress to its row, at most every few seconds between two epochs."""
-
-    run: TrainingLog
-    on_epoch: Epoch = lambda entry: None
-    on_step: Progress = lambda done, total: None
-    beaten_at: float = field(default_factory=time.monotonic)
-
-    def epoch(self, entry: dict[str, Any]) -> None:
-        self.run.historique.append(entry)
-        self.run.epoch_courante = entry["epoch"]
-        self._beat("historique", "epoch_courante")
-        self.on_epoch(entry)
-
-    def step(self, done: int, total: int) -> None:
-        if time.monotonic() - self.beaten_at > HEARTBEAT_SECONDS:
-            self._beat()
-        self.on_step(done, total)
-
-    def _beat(self, *fields: str) -> None:
-        """A database that is away for a moment costs a beat, not the hours of a training."""
-        self.run.battement = timezone.now()
-        self.beaten_at = time.monotonic()
-        _renew_connection()
-        try:
-            self.run.save(update_fields=["battement", *fields])
-        except OperationalError as error:
-            logger.warning("%s : avancement non écrit : %s", self.run, error)
 
 
 def train(
@@ -116,55 +88,77 @@ def train(
     _require_device(config)
     require_free_version(version)
     run = new_run(config, version, declencheur, lance_par)
-    _take_place(run)
+    take_place(run)
     with _ending(run):
-        return _train(run, config, _Watch(run, on_epoch, on_step))
+        return _train(run, config, Watch(run, on_epoch, on_step))
 
 
-def train_waiting(run: TrainingLog) -> Outcome:
-    """The same for a run that waited for a worker; without a place, it ends cancelled."""
+def train_waiting(
+    run: TrainingLog,
+    *,
+    on_epoch: Epoch = lambda entry: None,
+    on_step: Progress = lambda done, total: None,
+) -> Outcome:
+    """The same for a run that waited for its turn, or is resumed; without a place, it ends."""
     try:
         require_free_place()
-        _take_place(run)
+        take_place(run)
     except TrainingInProgress as error:
-        end(run, StatutEntrainement.ANNULE, f"Pas commencé : {error}")
+        without_place = StatutEntrainement.INTERROMPU if run.reprises else StatutEntrainement.ANNULE
+        end(run, without_place, f"Pas commencé : {error}")
         raise
     with _ending(run):
         config = TrainingConfig(**run.hyperparametres)
         _require_device(config)
+        _remove_unregistered(run)
         require_free_version(run.version)
-        return _train(run, config, _Watch(run))
+        return _train(run, config, Watch(run, on_epoch, on_step))
+
+
+def resume(
+    run: TrainingLog,
+    *,
+    on_epoch: Epoch = lambda entry: None,
+    on_step: Progress = lambda done, total: None,
+) -> Outcome:
+    """Go on, here, from where a run stopped, to the weights it would have had."""
+    require_free_place()
+    with one_turn():
+        reopen(run)
+    return train_waiting(run, on_epoch=on_epoch, on_step=on_step)
 
 
 def default_version(config: TrainingConfig) -> str:
     return f"{timezone.now():%Y%m%d-%H%M%S}-{config.architecture}"
 
 
-def snapshot_path(run: TrainingLog) -> Path:
-    """The folder of what the run learns from."""
-    return settings.ENTRAINEMENTS_DIR / f"entrainement-{run.pk}"
-
-
 @contextmanager
 def _ending(run: TrainingLog) -> Iterator[None]:
+    """What could go otherwise another time keeps its data, to be resumed."""
     try:
         yield
-    except KeyboardInterrupt as stop:
+    except TrainingSuperseded:
+        raise  # The row is another's, and so are the data.
+    except (KeyboardInterrupt, TrainingStopped) as stop:
         end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
+        raise
+    except MlError as error:
+        end(run, StatutEntrainement.ECHOUE, str(error))
+        discard(run)
         raise
     except BaseException as error:
         end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
         raise
-    finally:
-        disk.remove(snapshot_path(run))
+    discard(run)
 
 
-def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
+def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     import numpy as np
     import torch
     from threadpoolctl import threadpool_limits
 
-    from apps.recommender.ml import artifact, data_loader, snapshot
+    from apps.recommender.ml import artifact, data_loader, pulse
+    from apps.recommender.ml.checkpoints import OnDisk
     from apps.recommender.ml.evaluation import evaluate_model, paired_bootstrap
     from apps.recommender.ml.recency import forgetting
     from apps.recommender.ml.registry import evaluate_baselines, of_architecture
@@ -172,38 +166,80 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: _Watch) -> Outcome:
     # torch's and BLAS's: in another number they add up in another order, to other weights.
     torch.set_num_threads(settings.ENTRAINEMENT_FILS)
     threadpool_limits(settings.ENTRAINEMENT_FILS)
-    snapshot.write(snapshot_path(run), selectors.training_pairs(), selectors.metadata())
-    interactions, metadata = snapshot.read(snapshot_path(run))
-    dataset = forgetting(data_loader.split_by_date(interactions, metadata))
-    _describe(run, dataset, interactions.fingerprint())
+    watch.stage(Etape.LECTURE)
+    interactions, metadata = _frozen_data(run)
+    with pulse.felt(watch.pulse):
+        dataset = forgetting(data_loader.split_by_date(interactions, metadata))
+        _describe(run, dataset, interactions.fingerprint())
+        checkpoints = OnDisk(folder_of(run), _identity(run), on_fault=partial(_tell, run))
 
-    model = of_architecture(config)
-    model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step)
-    run.meilleure_epoch = model.best_epoch
-    tested = evaluate_model(model, dataset, seed=config.seed)
-    references = evaluate_baselines(dataset, seed=config.seed)
-    interval = paired_bootstrap(
-        tested.ndcg_by_user, references["popularite"].ndcg_by_user, seed=config.seed
-    )
-    run.metriques = tested.metrics | {"intervalle_gain_ndcg_at_10": list(interval)}
-    run.references = {name: reference.metrics for name, reference in references.items()}
-    _patiently(run.save)
+        watch.stage(Etape.APPRENTISSAGE)
+        model = of_architecture(config)
+        fitted = checkpoints.named("apprentissage")
+        model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step, fitted)
+        watch.stage(Etape.MESURE)
+        tested = evaluate_model(model, dataset, seed=config.seed)
+        watch.stage(Etape.REFERENCES)
+        references = evaluate_baselines(dataset, seed=config.seed)
+        interval = paired_bootstrap(
+            tested.ndcg_by_user, references["popularite"].ndcg_by_user, seed=config.seed
+        )
+        measured = {
+            "meilleure_epoch": model.best_epoch,
+            "metriques": tested.metrics | {"intervalle_gain_ndcg_at_10": list(interval)},
+            "references": {name: one.metrics for name, one in references.items()},
+        }
+        patiently(lambda: write(run, **measured))
 
-    # The figures above judge the recipe; what serves has learnt from the latest weeks too.
-    everything = data_loader.whole(interactions, metadata)
-    everything = everything.with_half_life(dataset.half_life)
-    model.fit(everything, np.random.default_rng(config.seed), on_step=watch.step)
+        # The figures above judge the recipe; what serves has learnt from the latest weeks too.
+        watch.stage(Etape.FINAL)
+        everything = data_loader.whole(interactions, metadata)
+        everything = everything.with_half_life(dataset.half_life)
+        final = checkpoints.named("final")
+        model.fit(everything, np.random.default_rng(config.seed), None, watch.step, final)
+    watch.stage(Etape.ECRITURE)
     about = {
         "empreinte_donnees": run.empreinte_donnees,
         "derniere_interaction": int(interactions.timestamps.max()),
         "metriques": run.metriques,
     }
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
-    _patiently(partial(model_files.publish, run.version))
-    row = _patiently(partial(_register, run, config, info, about["derniere_interaction"]))
+    row = _registered(run, config, info, about["derniere_interaction"])
     # Who was erased since their past was read is in its files.
-    _patiently(forget_erased)
+    patiently(forget_erased)
     return Outcome(run, row)
+
+
+def _frozen_data(run: TrainingLog) -> tuple[Interactions, Metadata]:
+    """What the run learns from: read once, and the same each time that it is resumed."""
+    from pyarrow import ArrowException
+
+    from apps.recommender.ml import snapshot
+
+    folder = folder_of(run)
+    sweep_folders()
+    if run.reprises:
+        # Somebody may have been erased while the run was being killed.
+        forget_runs(set(User.objects.values_list("pk", flat=True)))
+        try:
+            interactions, metadata = snapshot.read(folder)
+            if run.empreinte_donnees in {"", interactions.fingerprint()}:
+                return interactions, metadata
+            fault = "elles ont changé"
+        except (OSError, ValueError, ArrowException) as error:
+            fault = str(error)
+        _tell(run, f"données gardées inutilisables, relues dans la base ({fault})")
+    snapshot.write(folder, selectors.training_pairs(), selectors.metadata())
+    return snapshot.read(folder)
+
+
+def _identity(run: TrainingLog) -> dict[str, object]:
+    """What a checkpoint must have been made with to be gone on from."""
+    return {"donnees": run.empreinte_donnees, "reglages": run.hyperparametres}
+
+
+def _tell(run: TrainingLog, fault: str) -> None:
+    logger.warning("%s : %s", run, fault)
 
 
 def _require_device(config: TrainingConfig) -> None:
@@ -218,74 +254,31 @@ def require_free_version(version: str) -> None:
         raise VersionExists(f"Le modèle {version} existe déjà : choisissez une autre version.")
 
 
-def require_free_place() -> None:
-    """Refuse while a run lives; end the one whose process died."""
-    for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS):
-        if not run.is_dead:
-            raise TrainingInProgress(
-                f"{run} depuis {timezone.localtime(run.debut):%H:%M}"
-                " : attendez sa fin ou annulez-le."
-            )
-        end(run, StatutEntrainement.INTERROMPU, "Le processus s'est arrêté sans prévenir.")
-
-
-def new_run(
-    config: TrainingConfig, version: str, declencheur: str, lance_par: User | None
-) -> TrainingLog:
-    """Not saved: its place, or its turn, decides whether it may be."""
-    return TrainingLog(
-        version=version,
-        declencheur=declencheur,
-        lance_par=lance_par,
-        hyperparametres=asdict(config),
-        epoch_totale=config.epochs,
-    )
-
-
-def _take_place(run: TrainingLog) -> None:
-    run.statut = StatutEntrainement.EN_COURS
-    run.debut = run.battement = timezone.now()
-    run.hote, run.pid = socket.gethostname(), os.getpid()
-    try:
-        _patiently(transaction.atomic(run.save))
-    except IntegrityError:
-        raise TrainingInProgress(
-            "Un autre entraînement vient de commencer : attendez sa fin ou annulez-le."
-        ) from None
+def _remove_unregistered(run: TrainingLog) -> None:
+    """What the run wrote before it was killed: it has the place, so nobody else is writing it."""
+    if run.reprises and not ModelMetadata.objects.filter(version=run.version).exists():
+        model_files.remove(run.version)
 
 
 def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
-    run.empreinte_donnees = fingerprint
-    run.nb_utilisateurs = dataset.n_users
-    run.nb_epreuves = dataset.n_items
-    run.nb_interactions = len(dataset.train) + len(dataset.validation) + len(dataset.test)
-    _patiently(run.save)
+    described = {
+        "empreinte_donnees": fingerprint,
+        "nb_utilisateurs": dataset.n_users,
+        "nb_epreuves": dataset.n_items,
+        "nb_interactions": len(dataset.train) + len(dataset.validation) + len(dataset.test),
+    }
+    patiently(lambda: write(run, **described))
 
 
-def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
-    """A run ends once: an interruption that comes after its model is active changes nothing."""
-    _renew_connection()
-    end = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
-    TrainingLog.objects.filter(pk=run.pk, fin=None).update(**end)
-    run.refresh_from_db(fields=list(end))
-
-
-def _patiently(write: Callable[[], T]) -> T:
-    """A database that is held or restarts, or a bucket away, must not cost the training."""
-    for _ in range(PATIENCE_SECONDS // RETRY_SECONDS):
-        _renew_connection()
-        try:
-            return write()
-        except (OperationalError, model_files.StorageAway) as error:
-            logger.warning("Base ou stockage occupé ou injoignable, nouvel essai : %s", error)
-            time.sleep(RETRY_SECONDS)
-    return write()
-
-
-def _renew_connection() -> None:
-    """As at the start of a request: a database that restarted since has closed ours."""
-    if not connection.in_atomic_block:
-        close_old_connections()
+def _registered(
+    run: TrainingLog, config: TrainingConfig, info: ArtifactInfo, newest: int
+) -> ModelMetadata:
+    try:
+        patiently(partial(model_files.publish, run.version))
+        return patiently(partial(_register, run, config, info, newest))
+    except TrainingSuperseded:
+        model_files.remove(run.version)
+        raise
 
 
 @transaction.atomic
@@ -293,7 +286,7 @@ def _register(
     run: TrainingLog, config: TrainingConfig, info: ArtifactInfo, newest: int
 ) -> ModelMetadata:
     """End the run and add its model, which becomes the active one if it beats popularity."""
-    end(run, StatutEntrainement.TERMINE)
+    write(run, statut=StatutEntrainement.TERMINE, fin=timezone.now(), etape="")
     motif = refusal(run)
     model = ModelMetadata.objects.create(
         version=info.version,

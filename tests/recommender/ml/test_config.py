@@ -49,7 +49,7 @@ def test_a_network_is_asked_for_by_its_branches() -> None:
 
 
 def test_a_model_of_no_user_is_refused() -> None:
-    with pytest.raises(ValueError, match="n_users"):
+    with pytest.raises(ValueError, match="n-users"):
         ModelConfig("gmf", 0, 3, 8)
 
 

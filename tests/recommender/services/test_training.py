@@ -1,20 +1,14 @@
 import dataclasses
-import datetime as dt
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
-from django.utils import timezone
 
 from apps.core.models import Interaction
 from apps.recommender.ml import fusion, snapshot
 from apps.recommender.ml.errors import TooFewInteractions, TrainingDiverged, VersionExists
-from apps.recommender.models import DEAD_AFTER, ModelMetadata, StatutEntrainement, TrainingLog
-from apps.recommender.services import training
+from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services import training, training_runs
 from tests.factories import (
     EpreuveFactory,
     EvaluationFactory,
@@ -92,28 +86,24 @@ def test_what_a_run_learns_from_is_on_the_disk_as_long_as_it_lives(bank):
 
     def look(*progress):
         run = TrainingLog.objects.get()
-        there.update(path.relative_to(settings.ENTRAINEMENTS_DIR) for path in snapshots())
-        read, _ = snapshot.read(training.snapshot_path(run))
+        there.update(path.name for path in training_runs.folders())
+        read, _ = snapshot.read(training_runs.folder_of(run))
         assert read.fingerprint() == run.empreinte_donnees
 
     training.train(CONFIG, on_step=look)
     assert len(there) == 1
-    assert snapshots() == []
+    assert training_runs.folders() == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingDiverged])
 def test_a_run_that_ends_badly_leaves_nothing_of_what_it_read(bank, error):
     def stop(*progress):
-        assert snapshots()
+        assert training_runs.folders()
         raise error
 
     with pytest.raises(error):
         training.train(CONFIG, on_step=stop)
-    assert snapshots() == []
-
-
-def snapshots():
-    return list(settings.ENTRAINEMENTS_DIR.iterdir())
+    assert training_runs.folders() == []
 
 
 # --- Banks that nothing can be learnt from --------------------------------------------------
@@ -206,67 +196,6 @@ def test_a_model_no_better_than_popularity_is_kept_but_refused(db):
     assert (settings.ML_MODELS_DIR / "v1").is_dir()
 
 
-def test_a_second_run_is_refused_while_one_lives(bank):
-    TrainingLog.objects.create(hote=os.uname().nodename, pid=os.getpid())
-    with pytest.raises(training.TrainingInProgress):
-        training.train(CONFIG)
-    assert TrainingLog.objects.count() == 1
-
-
-def test_a_run_whose_process_died_frees_its_place(bank):
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    dead = TrainingLog.objects.create(hote=os.uname().nodename, pid=child.pid)
-    training.train(CONFIG)
-    dead.refresh_from_db()
-    assert dead.statut == StatutEntrainement.INTERROMPU
-
-
-def test_a_number_given_to_a_younger_process_is_not_the_run(bank):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        hote, pid = os.uname().nodename, child.pid
-        asked = timezone.now() - dt.timedelta(seconds=5)
-        dead = TrainingLog.objects.create(hote=hote, pid=pid, debut=asked)
-        assert dead.is_dead
-        dead.debut = timezone.now()
-        assert not dead.is_dead
-
-
-def test_a_silent_run_on_another_machine_frees_its_place(bank):
-    silent = TrainingLog.objects.create(
-        hote="elsewhere", pid=1, battement=timezone.now() - DEAD_AFTER * 1.1
-    )
-    training.train(CONFIG)
-    silent.refresh_from_db()
-    assert silent.statut == StatutEntrainement.INTERROMPU
-
-
-def test_a_run_elsewhere_that_gave_a_recent_sign_keeps_its_place(bank):
-    TrainingLog.objects.create(
-        hote="elsewhere", pid=1, battement=timezone.now() - dt.timedelta(minutes=5)
-    )
-    with pytest.raises(training.TrainingInProgress):
-        training.train(CONFIG)
-
-
-def test_what_a_run_writes_is_tried_again_for_minutes(monkeypatch, caplog):
-    waits, faults = [], [OperationalError("database is locked"), OperationalError("away")]
-    monkeypatch.setattr(training.time, "sleep", waits.append)
-
-    def write():
-        if faults:
-            raise faults.pop(0)
-        return "written"
-
-    assert training._patiently(write) == "written"
-    assert len(waits) == 2
-    assert "database is locked" in caplog.text
-    faults += [OperationalError("away")] * 1000
-    with pytest.raises(OperationalError):
-        training._patiently(write)
-    assert 60 <= sum(waits) <= 600
-
-
 def test_a_cancelled_run_says_so(bank):
     def cancel(entry):
         raise KeyboardInterrupt
@@ -275,13 +204,6 @@ def test_a_cancelled_run_says_so(bank):
         training.train(CONFIG, on_epoch=cancel)
     assert TrainingLog.objects.get().statut == StatutEntrainement.ANNULE
     assert not ModelMetadata.objects.exists()
-
-
-def test_an_interruption_after_the_end_changes_nothing(trained):
-    run = TrainingLog.objects.get()
-    training.end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
-    run.refresh_from_db()
-    assert (run.statut, run.erreur) == (StatutEntrainement.TERMINE, "")
 
 
 def test_a_version_is_never_written_twice(trained):

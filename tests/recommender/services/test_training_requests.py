@@ -1,14 +1,18 @@
 import dataclasses
 import os
+import subprocess
+import sys
 
 import pytest
+from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from apps.recommender.ml.errors import VersionExists
+from apps.recommender.ml.errors import TooFewInteractions, VersionExists
+from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
-from apps.recommender.services import training
-from apps.recommender.services.training import TrainingInProgress
+from apps.recommender.services import training, training_runs
 from apps.recommender.services.training_requests import request_training
+from apps.recommender.services.training_runs import TrainingInProgress
 from apps.recommender.tasks import train_task
 from tests.recommender.conftest import CONFIG
 
@@ -47,14 +51,47 @@ def test_the_task_trains_the_run_that_waited(queue, ask, bank):
     assert run.modele.est_actif
 
 
-def test_where_tasks_are_done_in_place_the_run_is_done_on_return(ask, bank):
-    assert ask().statut == StatutEntrainement.TERMINE
-
-
-def test_what_fails_in_a_task_is_told_by_its_run(ask, db):
+def test_what_fails_in_a_task_is_told_by_its_run(queue, ask, db):
     run = ask()
+    with pytest.raises(TooFewInteractions):
+        train_task.call(run.pk, "")
+    run.refresh_from_db()
     assert run.statut == StatutEntrainement.ECHOUE
     assert "Aucune interaction" in run.erreur
+
+
+def test_a_run_stopped_in_a_task_leaves_its_worker_alone(queue, ask, bank, rachidi, monkeypatch):
+    run = ask()
+    fit = Hybrid.fit
+
+    def stopped(*args, **options):
+        training_runs.ask_to_stop(run, par=rachidi)
+        fit(*args, **options)
+
+    monkeypatch.setattr(Hybrid, "fit", stopped)
+    train_task.call(run.pk, "")
+    run.refresh_from_db()
+    assert run.statut == StatutEntrainement.ANNULE
+
+
+def test_where_nobody_takes_tasks_a_request_waits_for_a_process_of_its_own(db):
+    run = request_training(CONFIG, version="v1")
+    assert run.statut == StatutEntrainement.EN_ATTENTE
+    assert not DBTaskResult.objects.exists()
+    with pytest.raises(TrainingInProgress, match="attend déjà son tour"):
+        request_training(CONFIG)
+
+
+def test_a_process_that_died_before_it_began_frees_its_turn(db):
+    lost = request_training(CONFIG)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        here = {"hote": os.uname().nodename, "pid": child.pid, "battement": timezone.now()}
+        TrainingLog.objects.update(**here)
+        with pytest.raises(TrainingInProgress):
+            request_training(CONFIG)
+    request_training(CONFIG)
+    lost.refresh_from_db()
+    assert lost.statut == StatutEntrainement.INTERROMPU
 
 
 def test_one_request_waits_at_most(queue, ask):
@@ -102,6 +139,6 @@ def test_a_run_taken_while_another_trains_ends_cancelled_and_says_why(queue, ask
 
 def test_a_run_that_ended_while_it_waited_is_not_trained(queue, ask, bank):
     run = ask()
-    training.end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
+    training_runs.end(run, StatutEntrainement.ANNULE, "Annulé à la demande.")
     train_task.call(run.pk, "")
     assert not ModelMetadata.objects.exists()

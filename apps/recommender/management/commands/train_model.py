@@ -1,57 +1,52 @@
-import signal
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Iterator
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from types import FrameType
+from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 from tqdm import tqdm
 
+from apps.recommender.interruption import stopping_on_signals
 from apps.recommender.labels import METRICS, MODELS, gain_in_words
-from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import MlError
-from apps.recommender.services import training
+from apps.recommender.models import TrainingLog
+from apps.recommender.options import OPTIONS, OptionRefused, training_config
+from apps.recommender.services import training, training_need, training_requests, training_runs
 from apps.recommender.services.training import Outcome
-from apps.recommender.services.training_requests import request_training
+from apps.recommender.services.training_runs import (
+    NotResumable,
+    TrainingInProgress,
+    TrainingStopped,
+    TrainingSuperseded,
+)
 
 # Exit codes, as sysexits.h and shells have them where they have one.
-FAILED, REFUSED, BUSY, CANCELLED = 3, 4, 75, 130
+USAGE, FAILED, REFUSED, BUSY, CANCELLED = 2, 3, 4, 75, 130
 
-HELP = {
-    "epochs": "nombre d'epochs au plus ; l'arrêt précoce en fait souvent moins",
-    "batch_size": "paires par lot (hybrid), ou lignes, négatifs compris (gmf, mlp, neumf)",
-    "embedding_dim": "dimension des facteurs (hybrid), ou des embeddings de chaque branche",
-    "learning_rate": "taux d'apprentissage ; gmf, mlp et neumf le réduisent sur un plateau",
-    "device": "cpu ou cuda",
-    "negative_samples": "échantillons négatifs par positif",
-    "architecture": "gmf, mlp, neumf ou hybrid",
-    "seed": "graine : la même donne les mêmes poids sur CPU",
-    "pretraining": "pour neumf seulement : entraîner d'abord seules ses parties, gmf puis mlp",
-}
+Train = Callable[..., Outcome]
 
 
 class Command(BaseCommand):
     help = (
         "Entraîne le modèle de recommandation sur les interactions de la banque, le mesure sur les "
         "plus récentes, et l'active s'il fait mieux que la popularité. Codes de sortie : 0 actif, "
+        "ou inutile avec --if-needed ; "
         "3 trop peu de données ou divergence, 4 gardé mais refusé, 75 un autre entraînement est "
         "en cours, 130 annulé. Le modèle actif ne change qu'au code 0."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for option in fields(TrainingConfig):
+        for option in OPTIONS:
             kind: dict[str, Any] = {"type": type(option.default)}
             if isinstance(option.default, bool):
                 kind = {"action": BooleanOptionalAction}  # adds --no-…
             parser.add_argument(
                 f"--{option.name.replace('_', '-')}",
                 default=option.default,
-                help=f"{HELP[option.name]} (défaut : %(default)s)",
+                help=f"{option.help} (défaut : %(default)s)",
                 **kind,
             )
         parser.add_argument(
@@ -60,35 +55,50 @@ class Command(BaseCommand):
         parser.add_argument(
             "--background",
             action="store_true",
-            help="confier l'entraînement à un travailleur (db_worker) et rendre la main aussitôt ; "
-            "sur place quand TACHES_EN_ARRIERE_PLAN vaut False",
+            help="rendre la main aussitôt : un travailleur (db_worker) s'en charge, ou, quand "
+            "TACHES_EN_ARRIERE_PLAN vaut False, un processus à part",
+        )
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument(
+            "--resume",
+            nargs="?",
+            type=int,
+            const=0,
+            metavar="ID",
+            help="reprendre cet entraînement interrompu, ou le dernier, avec ses options",
+        )
+        which.add_argument(
+            "--if-needed",
+            action="store_true",
+            help="ne rien faire s'il n'y a pas assez de nouveau depuis le dernier (pour cron)",
+        )
+        which.add_argument("--run", type=int, help=SUPPRESS)  # what `start_process` says
+        parser.add_argument(
+            "--min-new-interactions",
+            type=int,
+            default=training_need.MIN_NEW_INTERACTIONS,
+            metavar="N",
+            help="avec --if-needed : paires (étudiant, épreuve) nouvelles qui suffisent "
+            "(défaut : %(default)s)",
+        )
+        parser.add_argument(
+            "--max-age-days",
+            type=int,
+            default=training_need.MAX_AGE_DAYS,
+            metavar="J",
+            help="avec --if-needed : jours après lesquels une seule suffit (défaut : %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = [option.name for option in fields(TrainingConfig)]
-        try:
-            config = TrainingConfig(**{name: options[name] for name in names})
-        except (ValueError, MlError) as error:
-            raise CommandError(str(error), returncode=2) from None
-        if options["background"] and settings.TACHES_EN_ARRIERE_PLAN:
-            self._request(config, options["model_version"], quiet=options["verbosity"] == 0)
-            return
-        if options["background"]:
-            self.stdout.write("TACHES_EN_ARRIERE_PLAN vaut False : l'entraînement se fait ici.")
-        signal.signal(signal.SIGTERM, _cancel)
-        with _Bar(config, quiet=options["verbosity"] == 0) as bar:
-            try:
-                with _usage_errors():
-                    outcome = training.train(
-                        config,
-                        version=options["model_version"],
-                        on_epoch=bar.epoch,
-                        on_step=bar.step,
-                    )
-            except (MlError, OSError) as error:
-                raise CommandError(f"Entraînement échoué : {error}", returncode=FAILED) from None
-            except KeyboardInterrupt:
-                raise CommandError("Entraînement annulé.", returncode=CANCELLED) from None
+        quiet = options["verbosity"] == 0
+        with _usage_errors():
+            if options["if_needed"] and not self._is_needed(options, quiet=quiet):
+                return
+            if options["background"]:
+                self._announce(_requested(options), quiet=quiet)
+                return
+            train, epochs = _chosen(options)
+        outcome = self._trained(train, epochs, quiet=quiet)
         self._show(outcome)
         if outcome.model.motif_refus:
             raise CommandError(
@@ -98,16 +108,33 @@ class Command(BaseCommand):
             )
         self.stdout.write(self.style.SUCCESS(f"Modèle {outcome.model.version} actif."))
 
-    def _request(self, config: TrainingConfig, version: str, *, quiet: bool) -> None:
-        with _usage_errors():
-            run = request_training(config, version=version)
+    def _is_needed(self, options: dict[str, Any], *, quiet: bool) -> bool:
+        need = training_need.training_need(
+            min_new=options["min_new_interactions"], max_age_days=options["max_age_days"]
+        )
+        if not quiet:
+            self.stdout.write(need.reason)
+        return need.is_there
+
+    def _announce(self, run: TrainingLog, *, quiet: bool) -> None:
         if quiet:
             return
         page = reverse("admin:recommender_traininglog_change", args=[run.pk])
         self.stdout.write(
-            f"Entraînement {run.pk} demandé, modèle {run.version} : le premier travailleur libre "
-            f"(python manage.py db_worker) le prend. Suivez-le sur {page}"
+            f"Entraînement {run.pk} demandé, modèle {run.version} : "
+            f"{training_requests.who_does_it(run)} Suivez-le sur {page}"
         )
+
+    def _trained(self, train: Train, epochs: int, *, quiet: bool) -> Outcome:
+        with stopping_on_signals(), _Bar(epochs, quiet=quiet) as bar, _usage_errors():
+            try:
+                return train(on_epoch=bar.epoch, on_step=bar.step)
+            except (MlError, OSError, TrainingSuperseded) as error:
+                if isinstance(error, training.UNUSABLE_OPTIONS):
+                    raise
+                raise CommandError(f"Entraînement échoué : {error}", returncode=FAILED) from None
+            except (KeyboardInterrupt, TrainingStopped):
+                raise CommandError("Entraînement annulé.", returncode=CANCELLED) from None
 
     def _show(self, outcome: Outcome) -> None:
         run = outcome.run
@@ -126,21 +153,57 @@ class Command(BaseCommand):
         self.stdout.write(gain_in_words(run.metriques, run.references))
 
 
+def _requested(options: dict[str, Any]) -> TrainingLog:
+    if options["resume"] is None:
+        config = training_config(options)
+        return training_requests.request_training(config, version=options["model_version"])
+    run = _stopped(options["resume"])
+    training_requests.request_resume(run)
+    return run
+
+
+def _chosen(options: dict[str, Any]) -> tuple[Train, int]:
+    """What is to be done here, and for how many epochs at most."""
+    if options["run"] is not None:
+        run = _known(options["run"])
+        return partial(training.train_waiting, run), run.epoch_totale
+    if options["resume"] is not None:
+        run = _stopped(options["resume"])
+        return partial(training.resume, run), run.epoch_totale
+    config = training_config(options)
+    return partial(training.train, config, version=options["model_version"]), config.epochs
+
+
+def _stopped(pk: int) -> TrainingLog:
+    """Of that number, or the last one that can go on."""
+    run = _known(pk) if pk else training_runs.last_resumable()
+    if run is None:
+        raise NotResumable("Aucun entraînement interrompu n'a gardé ses données : lancez-en un.")
+    return run
+
+
+def _known(pk: int) -> TrainingLog:
+    run = TrainingLog.objects.filter(pk=pk).first()
+    if run is None:
+        raise NotResumable(f"Il n'y a pas d'entraînement {pk}.")
+    return run
+
+
 @contextmanager
 def _usage_errors() -> Iterator[None]:
     try:
         yield
-    except training.TrainingInProgress as error:
+    except TrainingInProgress as error:
         raise CommandError(str(error), returncode=BUSY) from None
-    except training.UNUSABLE_OPTIONS as error:
-        raise CommandError(str(error), returncode=2) from None
+    except (OptionRefused, NotResumable, *training.UNUSABLE_OPTIONS) as error:
+        raise CommandError(str(error), returncode=USAGE) from None
 
 
 class _Bar:
     """A bar over all the steps there may be, with the figures of the last epoch."""
 
-    def __init__(self, config: TrainingConfig, *, quiet: bool) -> None:
-        self.epochs = config.epochs
+    def __init__(self, epochs: int, *, quiet: bool) -> None:
+        self.epochs = epochs
         # Where nobody watches (cron, a file), a line now and then is enough.
         interval = 0.2 if sys.stderr.isatty() else 10
         self.bar = tqdm(
@@ -167,7 +230,3 @@ class _Bar:
             perte=f"{entry['loss_entrainement']:.4f}",
             ndcg=f"{entry['ndcg_validation']:.4f}",
         )
-
-
-def _cancel(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
