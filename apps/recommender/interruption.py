@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,11 +12,14 @@ ONCE_SECONDS = 10
 
 
 @contextmanager
-def stopping_on_signals(message: str = "") -> Iterator[None]:
+def stopping_on_signals(
+    message: str = "", *, terminated: Callable[[], BaseException] | None = None
+) -> Iterator[None]:
     """Raise KeyboardInterrupt, once: people press twice, and the run must still say how it ended.
 
-    Who had the signals before is told first, and has them back if nobody sent one; else the
-    process ends, and they are ignored: Python, while it ends, would let them kill it.
+    terminated: what SIGTERM raises instead. Who had the signals before is told first, and has them
+    back if nobody sent one; else the process ends, and they are ignored: Python, while it ends,
+    would let them kill it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # The worker that reloads with the code: signals are not its own to take.
@@ -32,6 +35,8 @@ def stopping_on_signals(message: str = "") -> Iterator[None]:
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
+        if terminated and number == signal.SIGTERM:
+            raise terminated()
         raise KeyboardInterrupt(message)
 
     for number in before:

@@ -17,6 +17,16 @@ class DeviceUnavailable(MlError):
     """The asked-for device is not on this machine."""
 
 
+class PeerLost(MlError):
+    """Another process of the same training ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Un autre processus de cet entraînement s'est arrêté, ou torchrun lui-même : cherchez "
+            "pourquoi dans ses messages, puis reprenez."
+        )
+
+
 class UnknownArchitecture(MlError):
     """The name is not in the registry of architectures."""
 

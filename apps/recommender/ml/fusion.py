@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from apps.recommender.ml import checkpoints as points
+from apps.recommender.ml import distributed
 from apps.recommender.ml.checkpoints import Checkpoints, Point
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import IntArray
@@ -29,6 +30,20 @@ DROPOUT = 0.25
 AVERAGING = 0.995  # of the weights, step by step (Polyak and Juditsky 1992)
 PATIENCE = 5  # epochs without a better NDCG@10
 SAMPLE = 20_000  # pairs that set the scale of the inputs, or measure a loss
+ALL = slice(None)
+
+
+class Dropout(nn.Dropout):
+    """Drawn for all the n_rows of a batch, whichever of them are this process's."""
+
+    n_rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, …] -> [B, …]."""
+        if distributed.size() == 1 or not self.training:
+            return super().forward(x)
+        kept = super().forward(x.new_ones(self.n_rows, *x.shape[1:]))
+        return x * kept[distributed.share(self.n_rows)]
 
 
 class Fusion(nn.Module):
@@ -51,10 +66,10 @@ class Fusion(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(dim + n_signals, width),
             nn.ReLU(),
-            nn.Dropout(DROPOUT),
+            Dropout(DROPOUT),
             nn.Linear(width, half),
             nn.ReLU(),
-            nn.Dropout(DROPOUT),
+            Dropout(DROPOUT),
             nn.Linear(half, 1),
         )
         self._initialise(torch.Generator().manual_seed(seed))
@@ -64,6 +79,12 @@ class Fusion(nn.Module):
         x = (torch.cat([product, signals], dim=-1) - self.centre) / self.spread
         logits: Tensor = base + (self.linear(x) + self.mlp(x)).squeeze(-1)
         return logits
+
+    def expect(self, n_rows: int) -> None:
+        """How many rows the next batch has, this process's and the others'."""
+        for layer in self.mlp:
+            if isinstance(layer, Dropout):
+                layer.n_rows = n_rows
 
     def scale_to(self, x: Tensor) -> None:
         """Take the mean and the deviation of inputs [B, D + F]; a constant column counts for 0."""
@@ -97,12 +118,19 @@ class Lists:
         """F."""
         return self._on["signals"].shape[-1]
 
-    def batch(self, rows: IntArray, negatives: int, rng: np.random.Generator) -> "Batch":
-        """Those positives [B], each followed by S candidates drawn from its own list."""
+    def batch(
+        self, rows: IntArray, negatives: int, rng: np.random.Generator, own: slice = ALL
+    ) -> "Batch":
+        """Those positives [B], each followed by S candidates drawn from its own list.
+
+        Only the `own` rows of the batch are there; the whole of it is drawn all the same.
+        """
         on = self._on
         drawn = torch.from_numpy(rows).to(on["item"].device)
+        total = on["weight"][drawn].sum()
+        drawn = drawn[own]
         lists = on["of_list"][drawn]
-        shares = torch.from_numpy(rng.random((len(rows), negatives))).to(lists.device)
+        shares = torch.from_numpy(rng.random((len(rows), negatives))[own]).to(lists.device)
         place = (shares * on["n_valid"][lists][:, None]).long()
         of_list = lists[:, None]
         items = torch.cat([on["item"][drawn][:, None], on["items"][of_list, place]], dim=1)
@@ -114,6 +142,8 @@ class Lists:
             ),
             base=torch.cat([on["positive_base"][drawn][:, None], on["base"][of_list, place]], 1),
             weight=on["weight"][drawn],
+            total=total,
+            n_rows=len(rows),
         )
 
 
@@ -121,19 +151,22 @@ class Lists:
 class Batch:
     """A positive, then negatives: product [B, 1 + S, D], signals [B, 1 + S, F], base [B, 1 + S].
 
-    weight: [B].
+    weight: [B]. total: the weights' sum, and n_rows their number, with the rows of other processes.
     """
 
     product: Tensor
     signals: Tensor
     base: Tensor
     weight: Tensor
+    total: Tensor
+    n_rows: int
 
     def loss(self, network: Fusion) -> Tensor:
-        """Sampled softmax: Σ weight · -log softmax(logits)[positive] / Σ weight."""
+        """Sampled softmax: Σ weight · -log softmax(logits)[positive] / total."""
+        network.expect(self.n_rows)
         logits = network(self.product, self.signals, self.base)
         losses = torch.logsumexp(logits, dim=1) - logits[:, 0]
-        mean: Tensor = (self.weight * losses).sum() / self.weight.sum()
+        mean: Tensor = (self.weight * losses).sum() / self.total
         return mean
 
 
@@ -159,8 +192,9 @@ def train(
 ) -> Trained:
     """Train until NDCG@10 on validation stops rising; without validation, all of `config.epochs`.
 
-    `validate(network)` gives that NDCG and a loss. The weights that are validated, and kept, are
-    the moving average. Stopped, it goes on from its `checkpoints`. Raises TrainingDiverged.
+    `validate(network)`, which the leader alone needs, gives that NDCG and a loss. The weights that
+    are validated, and kept, are the moving average. Stopped, it goes on from its `checkpoints`.
+    Raises TrainingDiverged.
     """
     device = torch.device(config.device)
     lists = Lists(shortlists, device)
@@ -174,8 +208,12 @@ def train(
     kept, best, best_epoch, done = copy.deepcopy(averaged), -math.inf, 0, 0
     steps = math.ceil(len(lists) / config.batch_size)
     torch.manual_seed(config.seed)  # dropout draws from the global generator, put back after
+
+    def judged(epoch: int) -> tuple[float, float]:
+        return validate(averaged) if validate else (float(epoch), 0.0)
+
     networks, first = {"network": network, "averaged": averaged, "kept": kept}, 0
-    if point := checkpoints.load():
+    if point := distributed.by_leader(checkpoints.load):
         _restore(point, networks, optimizer, rng)
         history, best, best_epoch = (point.values[it] for it in ("history", "best", "best_epoch"))
         done, first = point.values["done"], point.values["epoch"] + 1
@@ -188,6 +226,7 @@ def train(
             loss = batch.loss(network)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            distributed.add_gradients(network)
             optimizer.step()
             losses.append(loss.detach())
             done += 1
@@ -195,8 +234,11 @@ def train(
             if on_step:
                 on_step(done, steps * config.epochs)
         with torch.inference_mode():
-            loss_now = torch.stack(losses).mean() if losses else _loss(lists, averaged, config, rng)
-        ndcg, validation_loss = validate(averaged) if validate else (float(epoch), 0.0)
+            if losses:
+                loss_now = distributed.add_up(torch.stack(losses)).mean()
+            else:
+                loss_now = _loss(lists, averaged, config, rng)
+        ndcg, validation_loss = distributed.by_leader(partial(judged, epoch))
         entry = {
             "epoch": epoch,
             "loss_entrainement": _finite(float(loss_now)),
@@ -252,7 +294,7 @@ def _batches(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> 
     order = rng.permutation(len(lists))
     for start in range(0, len(order), config.batch_size):
         rows = order[start : start + config.batch_size]
-        yield lists.batch(rows, config.negative_samples, rng)
+        yield lists.batch(rows, config.negative_samples, rng, distributed.share(len(rows)))
 
 
 def _sample(lists: Lists, config: TrainingConfig, rng: np.random.Generator) -> Batch:

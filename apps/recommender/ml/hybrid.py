@@ -17,7 +17,15 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from apps.recommender.ml import first_stage, fusion, pulse, shortlists, signals, trainer
+from apps.recommender.ml import (
+    distributed,
+    first_stage,
+    fusion,
+    pulse,
+    shortlists,
+    signals,
+    trainer,
+)
 from apps.recommender.ml.architectures import HYBRID
 from apps.recommender.ml.checkpoints import NONE, Checkpoints
 from apps.recommender.ml.config import TrainingConfig
@@ -26,7 +34,7 @@ from apps.recommender.ml.first_stage import RANKED, FirstStage
 from apps.recommender.ml.fusion import Fusion, Lists
 from apps.recommender.ml.metadata import Traits
 from apps.recommender.ml.model import NO_TRAITS, OnEpoch, OnStep, Servable
-from apps.recommender.ml.shortlists import MAX_STUDENTS
+from apps.recommender.ml.shortlists import MAX_STUDENTS, Shortlists
 from apps.recommender.ml.signals import Settings, Students
 
 
@@ -64,29 +72,41 @@ class Hybrid(Servable):
         goes on. Raises DeviceUnavailable and TrainingDiverged.
         """
         trainer.require_device(self.config.device)
-        validate = None
-        if len(data.validation):
-            measured = _sampled(data, rng)
-            self.settings = first_stage.tuned(measured, self.settings)
-        stage = FirstStage(signals.fit_all(data, self.settings))
-        if len(data.validation):
-            validate = _Validation(stage, measured, self.config)
-        elif self._trained:
-            self.stage = stage.aligned(self.stage.factors.q)
+        if self._trained and not len(data.validation):
+            self._learn_again(data)
             return
-        lists = shortlists.out_of_fold(data, stage, self.settings, rng)
+        validate: _Validation | None = None
+
+        def first() -> tuple[Shortlists, np.random.Generator]:
+            nonlocal validate
+            if len(data.validation):
+                measured = _sampled(data, rng)
+                self.settings = first_stage.tuned(measured, self.settings)
+            self.stage = FirstStage(signals.fit_all(data, self.settings))
+            if len(data.validation):
+                validate = _Validation(self.stage, measured, self.config)
+            return shortlists.out_of_fold(data, self.stage, self.settings, rng), rng
+
+        # The other processes do without the first stage: they take part in the second.
+        lists, drawn = distributed.by_leader(first)
         found = fusion.train(
             lists,
             self.config,
-            rng=rng,
+            rng=drawn,
             validate=validate,
             on_epoch=on_epoch,
             on_step=on_step,
             checkpoints=checkpoints,
         )
-        self.stage, self.network = stage, found.network
+        self.network = found.network
         self.history, self.best_epoch = found.history, found.best_epoch
         self._trained = True
+
+    def _learn_again(self, data: Dataset) -> None:
+        """The first stage, which is the leader's alone."""
+        if distributed.is_leader():
+            stage = FirstStage(signals.fit_all(data, self.settings))
+            self.stage = stage.aligned(self.stage.factors.q)
 
     def scores(
         self,

@@ -46,7 +46,7 @@ def read(folder: Path) -> tuple[Interactions, Metadata]:
     """What was written. Raises OSError and pyarrow.ArrowException."""
     users, items, texts = (_values(folder / name) for name in (USERS, ITEMS, TEXTS))
     metadata = Metadata(_from_json(users), _from_json(items), texts)
-    return _read_rows(folder / INTERACTIONS), metadata
+    return read_interactions(folder), metadata
 
 
 def user_ids(folder: Path) -> set[int]:
@@ -66,8 +66,9 @@ def _write_rows(path: Path, rows: Iterable[Row]) -> None:
             writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
 
 
-def _read_rows(path: Path) -> Interactions:
-    with pq.ParquetFile(path) as file:
+def read_interactions(folder: Path) -> Interactions:
+    """The same, without what is known of users and items."""
+    with pq.ParquetFile(folder / INTERACTIONS) as file:
         columns = [np.empty(file.metadata.num_rows, kind) for kind in _COLUMNS.values()]
         start = 0
         for part in file.iter_batches(SLICE):

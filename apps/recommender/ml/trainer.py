@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from apps.recommender.ml import checkpoints as points
+from apps.recommender.ml import distributed
 from apps.recommender.ml.architectures import ARCHITECTURES
 from apps.recommender.ml.checkpoints import Checkpoints, Point
 from apps.recommender.ml.config import ModelConfig, TrainingConfig
@@ -113,7 +114,7 @@ def refit(
     for phase, entries in groupby(plan, key=itemgetter("phase")):
         run.start(phase)
         kept = checkpoints.named(phase)
-        point = kept.load()
+        point = distributed.by_leader(kept.load)
         done = run.restore(point)["epochs"] if point else 0
         for number, entry in enumerate(list(entries)[done:], start=done + 1):
             run.set_learning_rate(entry["learning_rate"])
@@ -170,20 +171,25 @@ class _Judge:
         started = time.perf_counter()
         learning_rate = run.learning_rate
         train_loss = run.epoch()
-        scores = student_scores(NCFScorer(run.model), self.dataset)
-        evaluation = evaluate(scores, self.dataset, part="validation")
+        ndcg, loss = distributed.by_leader(lambda: self._measure(run))
         entry = {
             "epoch": number,
             "phase": run.phase,
             "loss_entrainement": train_loss,
-            "loss_validation": run.loss_of(self.held_out),
-            "ndcg_validation": evaluation.metrics["ndcg_at_10"],
+            "loss_validation": loss,
+            "ndcg_validation": ndcg,
             "learning_rate": learning_rate,
             "secondes": round(time.perf_counter() - started, 3),
         }
         if self.on_epoch:
             self.on_epoch(entry)
         return entry
+
+    def _measure(self, run: "_Run") -> tuple[float, float]:
+        """NDCG@10 and the loss."""
+        scores = student_scores(NCFScorer(run.model), self.dataset)
+        evaluation = evaluate(scores, self.dataset, part="validation")
+        return evaluation.metrics["ndcg_at_10"], run.loss_of(self.held_out)
 
 
 def _rise(
@@ -194,7 +200,7 @@ def _rise(
         run.optimizer, mode="max", factor=0.5, patience=int(PLATEAU * run.patience)
     )
     first, best, best_weights = len(history) + 1, 0, {}
-    if point := kept.load():
+    if point := distributed.by_leader(kept.load):
         values = run.restore(point)
         run.set_learning_rate(values["learning_rate"])
         plateau.load_state_dict(values["plateau"])
@@ -293,30 +299,34 @@ class _Run:
     def epoch(self) -> float:
         """One pass over the positives and fresh negatives; the mean loss per row."""
         total, n_rows = torch.zeros((), device=self.device), 0
-        for users, items, labels in self._batches():
+        for n, (users, items, labels) in self._batches():
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(self.model(users, items), labels)
-            loss.backward()
+            if len(labels):
+                loss = self._loss(self.model(users, items), labels)
+                (loss * (len(labels) / n)).backward()
+                total += loss.detach() * len(labels)
+            distributed.add_gradients(self.model)
             self.optimizer.step()
-            total += loss.detach() * len(labels)
-            n_rows += len(labels)
+            n_rows += n
             self._tell()
-        return _finite(float(total) / n_rows)
+        return _finite(float(distributed.add_up(total)) / n_rows)
 
     def loss_of(self, rows: Rows) -> float:
         users, items, labels = rows
         with torch.inference_mode():
             return _finite(float(self._loss(self.model(users, items), labels)))
 
-    def _batches(self) -> Iterator[Rows]:
+    def _batches(self) -> Iterator[tuple[int, Rows]]:
+        """How many rows each batch has, and those of them that are this process's."""
         negatives = self._sampler.sample(
             self._pairs.user_idx, self._config.negative_samples, self._rng
         )
         rows = _rows(self._pairs, negatives, self.device)
         order = torch.from_numpy(self._rng.permutation(len(rows[0]))).to(self.device)
         for batch in torch.split(order, self._config.batch_size):
-            users, items, labels = (column.index_select(0, batch) for column in rows)
-            yield users, items, labels
+            own = batch[distributed.share(len(batch))]
+            users, items, labels = (column.index_select(0, own) for column in rows)
+            yield len(batch), (users, items, labels)
 
     def _tell(self) -> None:
         self._done += 1

@@ -21,6 +21,7 @@ from apps.recommender.ml.errors import (
     DeviceUnavailable,
     InvalidVersion,
     MlError,
+    PeerLost,
     VersionExists,
 )
 from apps.recommender.models import (
@@ -31,7 +32,7 @@ from apps.recommender.models import (
     StatutEntrainement,
     TrainingLog,
 )
-from apps.recommender.services import model_files
+from apps.recommender.services import model_files, training_group
 from apps.recommender.services.activation import activate
 from apps.recommender.services.forgetting import forget_erased, forget_runs
 from apps.recommender.services.training_runs import (
@@ -142,6 +143,9 @@ def _ending(run: TrainingLog) -> Iterator[None]:
     except (KeyboardInterrupt, TrainingStopped) as stop:
         end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
         raise
+    except PeerLost as error:
+        end(run, StatutEntrainement.ECHOUE, str(error))
+        raise
     except MlError as error:
         end(run, StatutEntrainement.ECHOUE, str(error))
         discard(run)
@@ -154,8 +158,6 @@ def _ending(run: TrainingLog) -> Iterator[None]:
 
 def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     import numpy as np
-    import torch
-    from threadpoolctl import threadpool_limits
 
     from apps.recommender.ml import artifact, data_loader, pulse
     from apps.recommender.ml.checkpoints import OnDisk
@@ -163,11 +165,10 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     from apps.recommender.ml.recency import forgetting
     from apps.recommender.ml.registry import evaluate_baselines, of_architecture
 
-    # torch's and BLAS's: in another number they add up in another order, to other weights.
-    torch.set_num_threads(settings.ENTRAINEMENT_FILS)
-    threadpool_limits(settings.ENTRAINEMENT_FILS)
+    training_group.limit_threads()
     watch.stage(Etape.LECTURE)
     interactions, metadata = _frozen_data(run)
+    training_group.share(folder_of(run), config)
     with pulse.felt(watch.pulse):
         dataset = forgetting(data_loader.split_by_date(interactions, metadata))
         _describe(run, dataset, interactions.fingerprint())

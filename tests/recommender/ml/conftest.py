@@ -25,7 +25,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def checkerboard() -> Interactions:
-    users, items = np.divmod(np.arange(N * N), N)
+    return checkerboard_of(N)
+
+
+def checkerboard_of(n_each: int) -> Interactions:
+    users, items = np.divmod(np.arange(n_each * n_each), n_each)
     liked = (users + items) % 2 == 0
     n = int(liked.sum())
     return Interactions(

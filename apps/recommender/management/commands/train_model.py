@@ -11,10 +11,16 @@ from tqdm import tqdm
 
 from apps.recommender.interruption import stopping_on_signals
 from apps.recommender.labels import METRICS, MODELS, gain_in_words
-from apps.recommender.ml.errors import MlError
+from apps.recommender.ml.errors import MlError, PeerLost
 from apps.recommender.models import TrainingLog
 from apps.recommender.options import OPTIONS, OptionRefused, training_config
-from apps.recommender.services import training, training_need, training_requests, training_runs
+from apps.recommender.services import (
+    training,
+    training_group,
+    training_need,
+    training_requests,
+    training_runs,
+)
 from apps.recommender.services.training import Outcome
 from apps.recommender.services.training_runs import (
     NotResumable,
@@ -90,9 +96,25 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if training_group.follows():
+            self._follow()
+            return
+        with training_group.leading():
+            self._lead(options)
+
+    def _follow(self) -> None:
+        try:
+            training_group.follow()
+        except (MlError, OSError) as error:
+            raise CommandError(str(error), returncode=FAILED) from None
+
+    def _lead(self, options: dict[str, Any]) -> None:
         quiet = options["verbosity"] == 0
+        if options["background"] and training_group.is_shared():
+            raise CommandError("--background ne va pas avec torchrun.", returncode=USAGE)
         with _usage_errors():
             if options["if_needed"] and not self._is_needed(options, quiet=quiet):
+                training_group.dismiss()
                 return
             if options["background"]:
                 self._announce(_requested(options), quiet=quiet)
@@ -126,7 +148,13 @@ class Command(BaseCommand):
         )
 
     def _trained(self, train: Train, epochs: int, *, quiet: bool) -> Outcome:
-        with stopping_on_signals(), _Bar(epochs, quiet=quiet) as bar, _usage_errors():
+        # torchrun ends those that are left by SIGTERM when one of them is gone.
+        terminated = PeerLost if training_group.is_shared() else None
+        with (
+            stopping_on_signals(terminated=terminated),
+            _Bar(epochs, quiet=quiet) as bar,
+            _usage_errors(),
+        ):
             try:
                 return train(on_epoch=bar.epoch, on_step=bar.step)
             except (MlError, OSError, TrainingSuperseded) as error:
