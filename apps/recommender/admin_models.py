@@ -2,12 +2,15 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from apps.recommender.admin_base import ReadOnlyAdmin
+from apps.recommender.admin_comparison import ComparisonMixin
 from apps.recommender.charts import quality_table
 from apps.recommender.models import ActivationModele, ModelMetadata
 
 
 @admin.register(ModelMetadata)
-class ModelMetadataAdmin(ReadOnlyAdmin):
+class ModelMetadataAdmin(ComparisonMixin, ReadOnlyAdmin):
+    actions = ("compare_selected",)
+    actions_list = ("comparison_page",)
     list_display = (
         "version",
         "est_actif",

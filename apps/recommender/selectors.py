@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
     from apps.recommender.ml.predictor import Past
 
 SLICE = 10_000  # rows in memory at once
+_PUBLISHED = {"epreuve__statut": Statut.PUBLIEE}
 
 
-def training_pairs() -> Iterator[tuple[int, int, int, int]]:
+def training_pairs(*, only: Sequence[int] | None = None) -> Iterator[tuple[int, int, int, int]]:
     """What people liked of the published bank: (user id, épreuve id, worth, first date in seconds).
 
     Left out: pairs rated 1 or 2, inactive accounts, and people who declined personalisation.
-    Sorted by both ids; read in slices, as long as it is iterated over.
+    Sorted by both ids; read in slices, as long as it is iterated over. only: of these users.
     """
+    shared = _shared() if only is None else _shared().filter(user__in=only)
     with _reading():
-        for user_id, epreuve_id, worth, first in _dated(_shared()).iterator(chunk_size=SLICE):
+        for user_id, epreuve_id, worth, first in _dated(shared).iterator(chunk_size=SLICE):
             yield user_id, epreuve_id, worth, int(first.timestamp())
 
 
@@ -40,7 +43,7 @@ def new_pairs(since: dt.datetime | None) -> int:
 
 def _shared() -> QuerySet[Interaction]:
     return Interaction.objects.filter(
-        user__is_active=True, user__personnalisation=True, epreuve__statut=Statut.PUBLIEE
+        user__is_active=True, user__personnalisation=True, **_PUBLISHED
     )
 
 
@@ -54,15 +57,51 @@ def _reading() -> AbstractContextManager[object]:
 
 def past_of(user: User) -> Past:
     """Who this person is and what they liked of the published bank, as `training_pairs` has it."""
+    return _past(user, _dated(Interaction.objects.filter(user=user, **_PUBLISHED)))
+
+
+def pasts_of(users: Sequence[User]) -> dict[int, Past]:
+    """The same of many, in one query, by user id."""
+    rows: dict[int, list[tuple[int, int, int, dt.datetime]]] = {user.pk: [] for user in users}
+    for row in _dated(Interaction.objects.filter(user__in=users, **_PUBLISHED)):
+        rows[row[0]].append(row)
+    return {user.pk: _past(user, rows[user.pk]) for user in users}
+
+
+def _past(user: User, rows: Iterable[tuple[int, int, int, dt.datetime]]) -> Past:
     import numpy as np
 
     from apps.recommender.ml.predictor import Past
 
-    theirs = Interaction.objects.filter(user=user, epreuve__statut=Statut.PUBLIEE)
-    pairs = [(pk, worth, int(first.timestamp())) for _, pk, worth, first in _dated(theirs)]
+    pairs = [(pk, worth, int(first.timestamp())) for _, pk, worth, first in rows]
     columns = np.array(pairs, np.int64).reshape(-1, 3).T
     traits = _student_traits(user.filiere.code if user.filiere else None, user.niveau)
     return Past(columns[0], columns[1].astype(np.float32), columns[2], traits)
+
+
+def seen_by(users: Sequence[User]) -> dict[int, set[int]]:
+    """The épreuves that each of these met, by user id: what is not recommended again."""
+    seen: dict[int, set[int]] = {user.pk: set() for user in users}
+    pairs = Interaction.objects.filter(user__in=users).order_by()
+    for user_id, epreuve_id in pairs.values_list("user_id", "epreuve_id").distinct():
+        seen[user_id].add(epreuve_id)
+    return seen
+
+
+def users_since(moment: dt.datetime, *, most: int) -> list[int]:
+    """Who did something with the published bank after that, the first by id."""
+    later = Interaction.objects.filter(
+        date__gt=moment, user__is_active=True, user__personnalisation=True, **_PUBLISHED
+    )
+    return list(later.order_by("user_id").values_list("user_id", flat=True).distinct()[:most])
+
+
+def students_drawn(n: int, *, seed: int) -> list[User]:
+    """Among those who want recommendations of their own, so many; the same for the same seed."""
+    wanting = User.objects.filter(role=Role.ETUDIANT, is_active=True, personnalisation=True)
+    ids = list(wanting.order_by("pk").values_list("pk", flat=True))
+    drawn = random.Random(seed).sample(ids, min(n, len(ids)))  # noqa: S311
+    return list(User.objects.filter(pk__in=drawn).select_related("filiere").order_by("pk"))
 
 
 def _dated(interactions: QuerySet[Interaction]) -> QuerySet[Interaction, Any]:
