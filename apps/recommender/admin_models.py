@@ -3,14 +3,15 @@ from django.utils.safestring import SafeString
 
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.admin_comparison import ComparisonMixin
+from apps.recommender.admin_drift import DriftMixin
 from apps.recommender.charts import quality_table
 from apps.recommender.models import ActivationModele, ModelMetadata
 
 
 @admin.register(ModelMetadata)
-class ModelMetadataAdmin(ComparisonMixin, ReadOnlyAdmin):
+class ModelMetadataAdmin(ComparisonMixin, DriftMixin, ReadOnlyAdmin):
     actions = ("compare_selected",)
-    actions_list = ("comparison_page",)
+    actions_list = ("comparison_page", "drift_page")
     list_display = (
         "version",
         "est_actif",
