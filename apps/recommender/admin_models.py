@@ -4,14 +4,15 @@ from django.utils.safestring import SafeString
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.admin_comparison import ComparisonMixin
 from apps.recommender.admin_drift import DriftMixin
+from apps.recommender.admin_preview import PreviewMixin
 from apps.recommender.charts import quality_table
 from apps.recommender.models import ActivationModele, ModelMetadata
 
 
 @admin.register(ModelMetadata)
-class ModelMetadataAdmin(ComparisonMixin, DriftMixin, ReadOnlyAdmin):
+class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmin):
     actions = ("compare_selected",)
-    actions_list = ("comparison_page", "drift_page")
+    actions_list = ("comparison_page", "drift_page", "preview_page")
     list_display = (
         "version",
         "est_actif",

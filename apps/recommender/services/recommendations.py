@@ -164,8 +164,12 @@ def personalized(
     explain: bool = False,
     variety: float = 0.0,
     filters: dict[str, Any] | None = None,
+    keep: bool = True,
 ) -> Answer:
-    """The model's best unseen épreuves, filled up by popularity and date; never padded."""
+    """The model's best unseen épreuves, filled up by popularity and date; never padded.
+
+    keep: leave the candidates in the cache for the next time.
+    """
     open_to = Epreuve.objects.published().exclude(depose_par=user).filtered(**(filters or {}))
     allowed = open_to.filtered(not_seen_by=user) if exclude_seen else open_to
     predictor = serving.predictor if user.personnalisation else None
@@ -175,7 +179,7 @@ def personalized(
     if predictor:
         personal = _Personal(user, predictor, variety)
         lack = personal.lack or (FILTRES if filters else CANDIDATS_EPUISES)
-        ranking, cached = personal.candidates()
+        ranking, cached = personal.candidates(keep=keep)
         best = chosen.allowed_of(ranking)
         if len(best) < personal.pool(top_k) and (filters or len(ranking) == CANDIDATES):
             # Filters or a long history ate the candidates: rank the whole catalogue again.
@@ -221,7 +225,7 @@ class _Personal:
         """The same for all that one answer says, its reasons included."""
         return model_store.newcomers(self.predictor)
 
-    def candidates(self) -> tuple[Ranking, bool]:
+    def candidates(self, *, keep: bool) -> tuple[Ranking, bool]:
         """The best of the published catalogue with their reasons; were they in the cache?"""
         if self.lack:
             return [], False
@@ -230,7 +234,9 @@ class _Personal:
         for column in (past.item_ids, past.weights, past.timestamps):
             stamp.update(column.tobytes())
         what = f"personalized:{self.user.empreinte}:{stamp.hexdigest()}"
-        return _candidates(what, self.predictor, lambda: self.ranking(past), self.with_reasons)
+        return _candidates(
+            what, self.predictor, lambda: self.ranking(past), self.with_reasons, keep=keep
+        )
 
     def ranking(self, past: Past) -> Ranking:
         """Every épreuve that the model can score, for a student of that past."""
@@ -448,6 +454,8 @@ def _candidates(
     predictor: Predictor,
     rank: Callable[[], Ranking],
     finish: Callable[[Ranking], Ranking] = lambda ranking: ranking,
+    *,
+    keep: bool = True,
 ) -> tuple[Ranking, bool]:
     """The best of the published catalogue, from the cache where it is there; was it?"""
     key = f"reco:{CACHE_FORMAT}:{predictor.version}:{catalogue_generation()}:{what}"
@@ -457,8 +465,9 @@ def _candidates(
     published = set(Epreuve.objects.published().values_list("pk", flat=True))
     best = [candidate for candidate in rank() if candidate.pk in published][:CANDIDATES]
     ranking = finish(best)
-    kept = [tuple(candidate) for candidate in ranking]
-    cache.set(key, kept, settings.RECOMMANDATIONS_CACHE_SECONDES)
+    if keep:
+        kept = [tuple(candidate) for candidate in ranking]
+        cache.set(key, kept, settings.RECOMMANDATIONS_CACHE_SECONDES)
     return ranking, False
 
 

@@ -1,0 +1,116 @@
+"""« Voir comme » : the recommendations of a person, as that person would get them."""
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from apps.core.models import Epreuve, Interaction, TypeInteraction, User
+from apps.recommender.drawing import table
+from apps.recommender.labels import SOURCES
+from apps.recommender.services.preview import Preview, seen_as
+from apps.recommender.services.recommendations import Reason
+
+
+class PersonForm(forms.Form):
+    """Posted: to look is written down, which following a link must not do."""
+
+    personne = forms.ModelChoiceField(
+        User.objects.filter(is_active=True).select_related("filiere"),
+        label="Personne",
+        help_text="Chaque consultation s'inscrit à l'historique du compte.",
+        widget=AutocompleteSelect(Interaction._meta.get_field("user"), admin.site),
+        error_messages={
+            "required": "Choisissez quelqu'un.",
+            "invalid_choice": "Ce compte est désactivé, ou n'existe pas : choisissez-en un autre.",
+        },
+    )
+
+
+class PreviewMixin(ModelAdmin):  # type: ignore[misc]
+    @action(  # type: ignore[untyped-decorator]
+        description="Voir comme", url_path="voir-comme", permissions=["view"]
+    )
+    def preview_page(self, request: HttpRequest) -> HttpResponse:
+        form = PersonForm(request.POST or None)
+        context = self.admin_site.each_context(request) | {
+            "title": "Voir comme",
+            "opts": self.opts,
+            "form": form,
+        }
+        if form.is_valid():
+            seen = seen_as(form.cleaned_data["personne"], par=cast(User, request.user))
+            context |= {
+                "seen": seen,
+                "recommended": _recommended(seen),
+                "done": _done(seen),
+            }
+        elif form.is_bound:
+            # The widget asks the database for whatever was posted, a word too: it starts anew.
+            self.message_user(request, " ".join(form.errors["personne"]), messages.ERROR)
+            context["form"] = PersonForm()
+        return TemplateResponse(request, "admin/recommender/modelmetadata/preview.html", context)
+
+
+def _recommended(seen: Preview) -> SafeString:
+    rows = (
+        (
+            one.rang,
+            _link(one.epreuve),
+            f"{one.score:.3f}",
+            SOURCES.get(one.source, one.source),
+            _reasons(one.raisons),
+        )
+        for one in seen.answer.recommendations
+    )
+    return table(
+        ("rang", "épreuve", "score", "d'où", "parce que"), rows, "Recommandations de cette personne"
+    )
+
+
+def _reasons(reasons: list[Reason]) -> SafeString | str:
+    return (
+        format_html_join(
+            "",
+            '<span class="reason">{} ({}, {}){}</span>',
+            (
+                (_link(one.epreuve), _gesture(one.geste), f"{one.contribution:+.3f}", _without(one))
+                for one in reasons
+            ),
+        )
+        or "–"
+    )
+
+
+def _gesture(geste: str) -> str:
+    return TypeInteraction(geste).label.lower()
+
+
+def _without(reason: Reason) -> str:
+    return f" ; sans elle, rang {reason.rang_sans}" if reason.rang_sans else ""
+
+
+def _done(seen: Preview) -> SafeString:
+    rows: list[tuple[Any, ...]] = [
+        (
+            f"{one.date:%d/%m/%Y}",
+            one.get_type_interaction_display(),
+            _link(one.epreuve),
+            one.get_contexte_display(),
+        )
+        for one in seen.last
+    ]
+    return table(("date", "geste", "épreuve", "d'où"), rows, "Derniers gestes de cette personne")
+
+
+def _link(epreuve: Epreuve) -> SafeString:
+    url = reverse("admin:core_epreuve_change", args=[epreuve.pk])
+    return format_html('<a href="{}">{}</a>', url, epreuve)
