@@ -67,7 +67,6 @@ class ComparisonMixin(ModelAdmin):  # type: ignore[misc]
         form = ChoiceForm(request.GET or None)
         context = self.admin_site.each_context(request) | {
             "title": "Comparer des modèles",
-            "opts": self.opts,
             "latest": ModelMetadata.objects.all()[:LATEST],
             "form": form,
         }
@@ -128,7 +127,7 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
     return {
         "measured": True,
         "unreadable": comparison.unreadable,
-        "base": comparison.models[0],
+        "base": next(iter(comparison.predictors), None),
         "newest": comparison.newest,
         "gaps": _gaps(gaps),
         "reasons": {gap.reason for gap in gaps if gap.reason},

@@ -26,7 +26,6 @@ class DriftMixin(ModelAdmin):  # type: ignore[misc]
         coverage = measure_coverage() if "mesurer" in request.GET else known_coverage()
         context = self.admin_site.each_context(request) | {
             "title": "Dérive et couverture",
-            "opts": self.opts,
             "model": now.model,
             "stable": STABLE,
             "drifted": DRIFTED,

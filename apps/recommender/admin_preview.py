@@ -43,7 +43,6 @@ class PreviewMixin(ModelAdmin):  # type: ignore[misc]
         form = PersonForm(request.POST or None)
         context = self.admin_site.each_context(request) | {
             "title": "Voir comme",
-            "opts": self.opts,
             "form": form,
         }
         if form.is_valid():
@@ -71,9 +70,8 @@ def _recommended(seen: Preview) -> SafeString:
         )
         for one in seen.answer.recommendations
     )
-    return table(
-        ("rang", "épreuve", "score", "d'où", "parce que"), rows, "Recommandations de cette personne"
-    )
+    headers = ("rang", "épreuve", "score", "d'où", "parce que")
+    return table(headers, rows, "Recommandations de cette personne", "words")
 
 
 def _reasons(reasons: list[Reason]) -> SafeString | str:
@@ -108,7 +106,8 @@ def _done(seen: Preview) -> SafeString:
         )
         for one in seen.last
     ]
-    return table(("date", "geste", "épreuve", "d'où"), rows, "Derniers gestes de cette personne")
+    headers = ("date", "geste", "épreuve", "d'où")
+    return table(headers, rows, "Derniers gestes de cette personne", "words")
 
 
 def _link(epreuve: Epreuve) -> SafeString:

@@ -42,12 +42,18 @@ def figure(
     )
 
 
-def table(headers: Sequence[str], rows: Iterable[Cells], title: str) -> SafeString:
-    """It scrolls in its own box where it is too wide; the first cell of a row names it."""
+def table(
+    headers: Sequence[str], rows: Iterable[Cells], title: str, look: str = "numbers"
+) -> SafeString:
+    """It scrolls in its own box where it is too wide; the first cell of a row names it.
+
+    look: `numbers` or `words`, by what its cells hold.
+    """
     return format_html(
-        '<div class="scrolls" tabindex="0" role="region" aria-label="{}"><table class="numbers">'
+        '<div class="scrolls" tabindex="0" role="region" aria-label="{}"><table class="{}">'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>",
         title,
+        look,
         format_html_join("", '<th scope="col">{}</th>', ((header,) for header in headers)),
         format_html_join(
             "",

@@ -1,6 +1,7 @@
 """The recommender in the administration, over a demonstration bank with a trained model."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from django.utils import timezone
@@ -17,23 +18,26 @@ pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transactio
 
 
 @pytest.fixture
-def bank(transactional_db: None) -> dict[str, int]:
+def bank(transactional_db: None) -> dict[str, int | str]:
     """A demonstration bank with a trained model, as an administrator meets it: what to open.
 
     Read before Playwright starts: inside its event loop the ORM opens a connection that nobody
     closes, and PostgreSQL keeps the database.
     """
     create_demo_bank(users=40, epreuves=60, interactions=2400, seed=42, reset=False)
-    training.train(
-        TrainingConfig(epochs=12, batch_size=64, embedding_dim=16, learning_rate=0.005),
-        version="essai",
-    )
+    config = TrainingConfig(epochs=12, batch_size=64, embedding_dim=16, learning_rate=0.005)
+    training.train(config, version="essai")
+    training.train(replace(config, epochs=5, architecture="gmf"), version="autre")
     _use_it()
     User.objects.create_superuser("rachidi", password=PASSWORD)
-    opened = (Epreuve.objects.first(), TrainingLog.objects.get(), ModelMetadata.objects.get())
+    model = ModelMetadata.objects.get(version="essai")
+    student = User.objects.filter(role="etudiant").earliest("pk")
+    opened = (Epreuve.objects.first(), model.training_log, model)
     asked = timezone.now() - dt.timedelta(minutes=5)
     waiting = TrainingLog.objects.create(statut="en_attente", version="suivant", debut=asked)
-    return {row._meta.model_name: row.pk for row in opened} | {"waiting": waiting.pk}
+    other = ModelMetadata.objects.get(version="autre").pk
+    rows = {row._meta.model_name: row.pk for row in opened}
+    return rows | {"waiting": waiting.pk, "other": other, "student": student.username}
 
 
 def _use_it() -> None:
@@ -61,4 +65,28 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, desk):
         (f"/admin/recommender/modelmetadata/{bank['modelmetadata']}/change/", "admin-modele"),
     ):
         desk.open_at_both_widths(path, name)
+    assert desk.faults == []
+
+
+MODELS = "/admin/recommender/modelmetadata"
+
+
+def test_what_an_administrator_measures_reads_well(bank, desk):
+    desk.sign_in("rachidi")
+    chosen = f"modele={bank['modelmetadata']}&modele={bank['other']}"
+    for path, name in (
+        (f"{MODELS}/comparer/", "admin-comparer-choisir"),
+        (f"{MODELS}/comparer/?{chosen}&mesurer=1", "admin-comparer"),
+        (f"{MODELS}/derive/?mesurer=1", "admin-derive"),
+        (f"{MODELS}/voir-comme/", "admin-voir-comme-qui"),
+    ):
+        desk.open_at_both_widths(path, name)
+    page = desk.page
+    page.locator(".select2-selection").click()
+    page.locator(".select2-search__field").fill(bank["student"])
+    page.get_by_role("option", name=bank["student"], exact=True).click()
+    page.get_by_role("button", name="Voir", exact=True).click()
+    page.get_by_text("Ce qui lui est recommandé").wait_for()
+    desk.look("admin-voir-comme")
+    desk.look_at_the_other_width("admin-voir-comme")
     assert desk.faults == []

@@ -71,7 +71,7 @@ def measure_coverage() -> Coverage | None:
     published = set(Epreuve.objects.published().order_by().values_list("pk", flat=True))
     by_filiere: dict[str, set[int]] = {}
     for student in students:
-        name = str(student.filiere or "sans")
+        name = student.filiere.code if student.filiere else "sans"
         by_filiere.setdefault(name, set()).update(lists.get(student.pk, ()))
     measured = Coverage(
         version=predictor.version,
