@@ -19,6 +19,7 @@ from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
 from apps.paquets.models import Paquet
 from apps.paquets.services import paquets
+from apps.recommender.models import TrainingLog
 from tests.factories import (
     PASSWORD,
     CommentaireFactory,
@@ -123,6 +124,13 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "recommendations/similar/?epreuve_id=<archivee>": {"GET": (401, 404, 404, 404, 200)},
     "recommendations/status/": {"GET": SIGNED_IN},
     "recommendations/stats/": {"GET": SIGNED_IN},
+    "recommendations/entrainements/": {
+        "GET": (401, 403, 403, 403, 200),
+        "POST": (401, 403, 403, 403, 202),
+    },
+    "recommendations/entrainements/<entrainement>/": {"GET": (401, 403, 403, 403, 200)},
+    "recommendations/entrainements/<entrainement>/annuler/": {"POST": (401, 403, 403, 403, 409)},
+    "recommendations/entrainements/<entrainement>/reprendre/": {"POST": (401, 403, 403, 403, 409)},
     "sante/live/": {"GET": OPEN},
     "sante/ready/": {"GET": OPEN},
     "schema/": {"GET": OPEN},
@@ -157,6 +165,7 @@ def world(mme_dossou: User, awa: User) -> dict[str, object]:
                 user=mme_dossou, epreuve=publiee, note_difficulte=3, note_pertinence=3
             )[0].pk,
             "commentaire": CommentaireFactory(auteur=mme_dossou, epreuve=publiee).pk,
+            "entrainement": TrainingLog.objects.create(statut="termine", fin=timezone.now()).pk,
             "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
             "corrigé sous embargo": signed_token(Link(publiee.pk, "corrige", awa.pk)),
             "corrigé de l'auteur": signed_token(Link(publiee.pk, "corrige", mme_dossou.pk)),

@@ -1,18 +1,86 @@
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.decorators import action
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
+from apps.core.models import User
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.charts import quality_table, training_curves
 from apps.recommender.labels import gain_in_words
-from apps.recommender.models import StatutEntrainement, TrainingLog
+from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
+from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
+from apps.recommender.services import training_requests, training_runs
+from apps.recommender.services.training_runs import (
+    NotResumable,
+    NotStoppable,
+    TrainingInProgress,
+)
+
+LIFE = "admin/recommender/traininglog/life.html"
+PROGRESS = "admin/recommender/traininglog/progress.html"
 
 
 def _json_lines(values: dict[str, Any]) -> str:
     return "\n".join(f"{key} : {value}" for key, value in values.items())
+
+
+def _field_of(option: Option) -> forms.Field:
+    common = {"label": option.label, "help_text": option.help, "initial": option.default}
+    if option.choices:
+        choices = [(choice, choice) for choice in option.choices]
+        return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
+    if isinstance(option.default, bool):
+        return forms.BooleanField(required=False, widget=UnfoldBooleanWidget, **common)
+    if option.bounds is None:
+        return forms.FloatField(
+            widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}), **common
+        )
+    least, most = option.bounds
+    return forms.IntegerField(
+        min_value=least, max_value=most, widget=UnfoldAdminIntegerFieldWidget, **common
+    )
+
+
+class TrainingForm(forms.Form):
+    """The options of `train_model`, with its bounds and its defaults."""
+
+    version = forms.CharField(
+        label="Nom du modèle",
+        help_text="Vide : la date et l'architecture.",
+        required=False,
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields = {option.name: _field_of(option) for option in OPTIONS} | self.fields
+
+    def clean(self) -> None:
+        if not self.errors:
+            try:
+                self.config = training_config(self.cleaned_data)
+            except OptionRefused as error:
+                self.add_error(error.option, str(error))
 
 
 @admin.register(TrainingLog)
@@ -28,6 +96,8 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         "declencheur",
         "lance_par",
     )
+    actions_list = ("train_page",)
+    change_form_outer_before_template = LIFE
     list_filter = ("statut", "declencheur")
     list_select_related = ("lance_par",)
     search_fields = ("empreinte_donnees", "erreur", "version")
@@ -42,6 +112,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
                     ("duree", "battement"),
                     ("epoch_courante", "meilleure_epoch"),
                     ("declencheur", "lance_par"),
+                    ("reprises", "arret_demande_par"),
                     ("hote", "pid"),
                 )
             },
@@ -59,6 +130,118 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         ),
     )
 
+    def has_train_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("recommender.add_traininglog")
+
+    def get_urls(self) -> list[URLPattern]:
+        views = {
+            "avancement": self.progress_view,
+            "annuler": require_POST(self.stop_view),
+            "reprendre": require_POST(self.resume_view),
+        }
+        own = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(view),
+                name=f"recommender_traininglog_{name}",
+            )
+            for name, view in views.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    # --- Asking for a run ---
+
+    @action(  # type: ignore[untyped-decorator]
+        description="Ré-entraîner",
+        url_path="entrainer",
+        permissions=["train"],
+        icon="model_training",
+    )
+    def train_page(self, request: HttpRequest) -> HttpResponse:
+        """Its options, then the page of the run, which somebody else does."""
+        form = TrainingForm(request.POST or None)
+        if form.is_valid() and (run := self._requested(request, form)):
+            self.log_addition(request, run, "Entraînement demandé.")
+            return self._page_of(run)
+        context = self.admin_site.each_context(request) | {
+            "title": "Ré-entraîner",
+            "opts": self.opts,
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/recommender/traininglog/train.html", context)
+
+    def _requested(self, request: HttpRequest, form: TrainingForm) -> TrainingLog | None:
+        try:
+            return training_requests.request_training(
+                form.config,
+                version=form.cleaned_data["version"],
+                declencheur=Declencheur.ADMIN,
+                lance_par=cast(User, request.user),
+            )
+        except OptionRefused as error:
+            form.add_error(error.option, str(error))
+        except TrainingInProgress as error:
+            form.add_error(None, str(error))
+        return None
+
+    # --- The page of a run ---
+
+    def stop_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        stop = partial(training_runs.ask_to_stop, par=cast(User, request.user))
+        return self._moved(request, pk, stop, "Arrêt demandé.")
+
+    def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._moved(request, pk, training_requests.request_resume, "Reprise demandée.")
+
+    def _moved(
+        self, request: HttpRequest, pk: int, move: Callable[[TrainingLog], None], said: str
+    ) -> HttpResponse:
+        if not self.has_train_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(TrainingLog, pk=pk)
+        try:
+            move(run)
+        except (NotStoppable, NotResumable, TrainingInProgress) as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.log_change(request, run, said)
+            self.message_user(request, said, messages.SUCCESS)
+        return self._page_of(run)
+
+    def _page_of(self, run: TrainingLog) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:recommender_traininglog_change", args=[run.pk]))
+
+    def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """What the page shows anew every two seconds while the run lives."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(TrainingLog, pk=pk)
+        return JsonResponse(
+            {
+                "fini": run.fin is not None or run.is_dead,
+                "avancement": render_to_string(PROGRESS, _progress_of(run)),
+                "courbes": training_curves(run.historique, run.meilleure_epoch),
+            }
+        )
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        *args: Any,
+        obj: TrainingLog,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        self._tell_if_forgotten(request, obj)
+        may = self.has_train_permission(request)
+        context |= _progress_of(obj) | {
+            "may_stop": may and obj.fin is None,
+            "may_resume": may and training_runs.is_resumable(obj),
+        }
+        return cast(
+            HttpResponse, super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        )
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -66,20 +249,10 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             self._tell_if_forgotten(request, run)
         return cast(HttpResponse, super().changelist_view(request, extra_context))
 
-    def render_change_form(
-        self, request: HttpRequest, *args: Any, obj: TrainingLog, **kwargs: Any
-    ) -> HttpResponse:
-        self._tell_if_forgotten(request, obj)
-        return cast(HttpResponse, super().render_change_form(request, *args, obj=obj, **kwargs))
-
     def _tell_if_forgotten(self, request: HttpRequest, run: TrainingLog) -> None:
         if run.is_forgotten:
-            self.message_user(
-                request,
-                "Aucun travailleur n'a pris cet entraînement : lancez "
-                "`python manage.py db_worker`.",
-                messages.WARNING,
-            )
+            said = f"Cet entraînement n'a pas commencé : {training_requests.what_to_do(run)}"
+            self.message_user(request, said, messages.WARNING)
 
     @admin.display(description="durée")
     def duree(self, run: TrainingLog) -> str:
@@ -92,7 +265,8 @@ class TrainingLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="courbes")
     def courbes(self, run: TrainingLog) -> SafeString:
-        return training_curves(run.historique, run.meilleure_epoch)
+        drawn = training_curves(run.historique, run.meilleure_epoch)
+        return format_html('<div id="courbes">{}</div>', drawn)
 
     @admin.display(description="qualité sur le test")
     def qualite(self, run: TrainingLog) -> SafeString | str:
@@ -105,3 +279,13 @@ class TrainingLogAdmin(ReadOnlyAdmin):
     @admin.display(description="hyper-paramètres")
     def reglages(self, run: TrainingLog) -> str:
         return _json_lines(run.hyperparametres)
+
+
+def _progress_of(run: TrainingLog) -> dict[str, Any]:
+    elapsed = int(((run.fin or timezone.now()) - run.debut).total_seconds())
+    return {
+        "run": run,
+        "lives": run.fin is None and not run.is_dead,
+        "is_dead": run.is_dead,
+        "elapsed": f"{elapsed // 60} min {elapsed % 60:02} s",
+    }

@@ -254,6 +254,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "StatutEnum": "apps.core.models.Statut",
         "StatutCommentaireEnum": "apps.core.models.StatutCommentaire",
+        "StatutEntrainementEnum": "apps.recommender.models.StatutEntrainement",
     },
 }
 

@@ -34,7 +34,7 @@ def bank(transactional_db: None) -> dict[str, int | str]:
     student = User.objects.filter(role="etudiant").earliest("pk")
     opened = (Epreuve.objects.first(), model.training_log, model)
     asked = timezone.now() - dt.timedelta(minutes=5)
-    waiting = TrainingLog.objects.create(statut="en_attente", version="suivant", debut=asked)
+    waiting = TrainingLog.objects.create(statut="en_attente", version="suivant", battement=asked)
     other = ModelMetadata.objects.get(version="autre").pk
     rows = {row._meta.model_name: row.pk for row in opened}
     return rows | {"waiting": waiting.pk, "other": other, "student": student.username}

@@ -1,10 +1,19 @@
+import dataclasses
 import datetime as dt
+import html
+import os
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from apps.core.models import User
 from apps.recommender.charts import training_curves
-from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
+from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.models import DEAD_AFTER, ActivationModele, ModelMetadata, TrainingLog
+from apps.recommender.options import OPTIONS
+from apps.recommender.services import training
+from tests.recommender.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
 
@@ -54,12 +63,138 @@ def test_a_failed_run_has_a_page_too(office, db):
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(31, True), (20, False)])
-def test_a_run_that_no_worker_takes_says_how_to_start_one(office, db, seconds, said):
+def test_a_run_that_no_worker_takes_says_how_to_start_one(queue, office, seconds, said):
     asked = timezone.now() - dt.timedelta(seconds=seconds)
-    run = TrainingLog.objects.create(statut="en_attente", debut=asked)
+    run = TrainingLog.objects.create(statut="en_attente", battement=asked)
     for path in ("", f"{run.pk}/change/"):
         page = office.get(f"/admin/recommender/traininglog/{path}").content.decode()
         assert ("python manage.py db_worker" in page) is said, path
+
+
+# --- Retraining ------------------------------------------------------------------------------
+
+RUNS = "/admin/recommender/traininglog/"
+FORM = {
+    "architecture": "hybrid",
+    "epochs": 3,
+    "batch_size": 64,
+    "embedding_dim": 8,
+    "learning_rate": 0.01,
+    "device": "cpu",
+    "negative_samples": 4,
+    "seed": 42,
+}
+
+
+def test_the_form_has_every_option_with_its_default(office, db):
+    page = office.get(f"{RUNS}entrainer/").content.decode()
+    for option in OPTIONS:
+        assert f'name="{option.name}"' in page
+        assert option.label in html.unescape(page)
+    assert "Ré-entraîner" in office.get(RUNS).content.decode()
+
+
+def test_a_training_is_asked_for_and_its_page_comes_at_once(queue, office, rachidi):
+    answer = office.post(f"{RUNS}entrainer/", FORM)
+    run = TrainingLog.objects.get()
+    assert answer["Location"] == f"{RUNS}{run.pk}/change/"
+    assert (run.statut, run.declencheur, run.lance_par) == ("en_attente", "admin", rachidi)
+    assert run.hyperparametres == dataclasses.asdict(TrainingConfig(**FORM))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epochs": 0}, "supérieure ou égale à"),
+        ({"learning_rate": "nan"}, "nombre"),
+        ({"pretraining": "on"}, "ne vaut que pour neumf"),
+        ({"version": "../x"}, "ne peut nommer un modèle"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_said_in_the_form(office, db, wrong, said):
+    answer = office.post(f"{RUNS}entrainer/", FORM | wrong)
+    assert answer.status_code == 200
+    assert said in html.unescape(answer.content.decode())
+    assert not TrainingLog.objects.exists()
+
+
+def test_a_second_training_is_refused_in_the_form(office, living):
+    page = html.unescape(office.post(f"{RUNS}entrainer/", FORM).content.decode())
+    assert "attendez sa fin ou annulez-le" in page
+
+
+@pytest.fixture
+def living(db):
+    """A run of this process."""
+    return TrainingLog.objects.create(hote=os.uname().nodename, pid=os.getpid(), epoch_totale=9)
+
+
+@pytest.fixture
+def clerk(client, m_zinsou):
+    """Who may look at runs and do nothing with them: an administrator whose rights were cut."""
+    User.objects.filter(pk=m_zinsou.pk).update(role="administrateur", is_staff=True)
+    view = Permission.objects.get(codename="view_traininglog")
+    m_zinsou.user_permissions.add(view)
+    client.force_login(User.objects.get(pk=m_zinsou.pk))
+    return client
+
+
+@pytest.mark.parametrize("move", ["annuler", "reprendre"])
+def test_a_run_is_moved_by_post_and_by_permission_alone(clerk, living, move):
+    page = clerk.get(f"{RUNS}{living.pk}/change/").content.decode()
+    assert f"{RUNS}{living.pk}/{move}/" not in page
+    assert clerk.post(f"{RUNS}{living.pk}/{move}/").status_code == 403
+    assert clerk.get(f"{RUNS}entrainer/").status_code == 403
+    assert clerk.get(f"{RUNS}{living.pk}/avancement/").status_code == 200
+    living.refresh_from_db()
+    assert living.arret_demande_le is None
+
+
+def test_a_run_that_lives_is_stopped_from_its_page(office, living, rachidi):
+    url = f"{RUNS}{living.pk}/annuler/"
+    assert url in office.get(f"{RUNS}{living.pk}/change/").content.decode()
+    assert office.get(url).status_code == 405
+    page = office.post(url, follow=True).content.decode()
+    assert "Arrêt demandé" in page
+    living.refresh_from_db()
+    assert living.arret_demande_par == rachidi
+
+
+def test_a_run_that_stopped_is_resumed_from_its_page(queue, bank, office):
+    def full(entry):
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        training.train(CONFIG, on_epoch=full)
+    run = TrainingLog.objects.get()
+    url = f"{RUNS}{run.pk}/reprendre/"
+    assert url in office.get(f"{RUNS}{run.pk}/change/").content.decode()
+    assert "Reprise demandée." in office.post(url, follow=True).content.decode()
+    assert "il n'est pas arrêté" in html.unescape(office.post(url, follow=True).content.decode())
+    run.refresh_from_db()
+    assert (run.statut, run.reprises) == ("en_attente", 1)
+
+
+def test_a_run_tells_how_far_it_is(office, trained, django_assert_max_num_queries):
+    run = TrainingLog.objects.get()
+    with django_assert_max_num_queries(4):
+        said = office.get(f"{RUNS}{run.pk}/avancement/").json()
+    assert said["fini"] is True
+    assert "Terminé" in said["avancement"]
+    assert said["courbes"].count("<polyline") == 3
+    TrainingLog.objects.update(statut="en_cours", fin=None, etape="final")
+    said = office.get(f"{RUNS}{run.pk}/avancement/").json()
+    assert said["fini"] is False
+    assert "apprentissage final" in said["avancement"]
+    assert f'<progress max="{CONFIG.epochs}" value="{run.epoch_courante}"' in said["avancement"]
+    assert "training.js" in office.get(f"{RUNS}{run.pk}/change/").content.decode()
+
+
+def test_a_dead_run_says_so_and_asks_for_no_more(office, living):
+    TrainingLog.objects.update(hote="elsewhere", battement=timezone.now() - DEAD_AFTER * 1.1)
+    page = office.get(f"{RUNS}{living.pk}/change/").content.decode()
+    assert "ne donne plus signe de vie" in page
+    assert "training.js" not in page
 
 
 def test_a_run_of_one_epoch_is_drawn(db):

@@ -1,10 +1,15 @@
-from django.urls import path
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
 
-from apps.recommender.api import views
+from apps.recommender.api import training, views
 
-urlpatterns = [
+router = SimpleRouter(use_regex_path=False)
+router.register("entrainements", training.EntrainementViewSet, "entrainements")
+
+urlpatterns: list[URLPattern | URLResolver] = [
     path("personalized/", views.PersonalizedView.as_view(), name="recommendations-personalized"),
     path("similar/", views.SimilarView.as_view(), name="recommendations-similar"),
     path("status/", views.StatusView.as_view(), name="recommendations-status"),
     path("stats/", views.StatisticsView.as_view(), name="recommendations-stats"),
+    *router.urls,
 ]

@@ -14,7 +14,9 @@ from django_tasks_db.models import DBTaskResult
 from apps.core.models import User
 from apps.core.tasks import hand_over
 from apps.recommender.ml.config import TrainingConfig
+from apps.recommender.ml.errors import InvalidVersion, VersionExists
 from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
+from apps.recommender.options import OptionRefused
 from apps.recommender.services import training, training_runs
 from apps.recommender.tasks import train_task
 
@@ -26,9 +28,15 @@ def request_training(
     declencheur: str = Declencheur.COMMANDE,
     lance_par: User | None = None,
 ) -> TrainingLog:
-    """A run that waits for its turn; who does it may be another machine, which has the device."""
+    """A run that waits for its turn; who does it may be another machine, which has the device.
+
+    Raises OptionRefused and TrainingInProgress.
+    """
     version = version or training.default_version(config)
-    training.require_free_version(version)
+    try:
+        training.require_free_version(version)
+    except (InvalidVersion, VersionExists) as error:
+        raise OptionRefused("version", str(error)) from None
     training_runs.require_free_place()
     _free_lost_turn()
     run = training_runs.new_run(config, version, declencheur, lance_par)
@@ -59,6 +67,13 @@ def who_does_it(run: TrainingLog) -> str:
     if settings.TACHES_EN_ARRIERE_PLAN:
         return "le premier travailleur libre (python manage.py db_worker) le prend."
     return f"un processus à part s'en charge, et écrit dans {training_runs.journal_of(run)}."
+
+
+def what_to_do(run: TrainingLog) -> str:
+    """About a run that waits for too long."""
+    if settings.TACHES_EN_ARRIERE_PLAN:
+        return "lancez `python manage.py db_worker`."
+    return f"lisez ce qu'en dit {training_runs.journal_of(run)}, puis annulez-le."
 
 
 def _free_lost_turn() -> None:

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from apps.recommender.ml.errors import TooFewInteractions, VersionExists
+from apps.recommender.ml.errors import TooFewInteractions
 from apps.recommender.ml.hybrid import Hybrid
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.options import OptionRefused
 from apps.recommender.services import training, training_runs
 from apps.recommender.services.training_requests import request_training
 from apps.recommender.services.training_runs import TrainingInProgress
@@ -108,7 +109,7 @@ def test_nothing_is_asked_for_while_a_run_lives(queue, ask):
 
 
 def test_a_version_that_exists_is_refused_at_once(queue, ask, trained):
-    with pytest.raises(VersionExists):
+    with pytest.raises(OptionRefused, match="v1 existe déjà"):
         ask(version="v1")
     assert TrainingLog.objects.count() == 1
 
