@@ -114,6 +114,39 @@ def test_the_same_evaluation_from_sixteen_at_once_is_one_row(ground: Ground) -> 
     assert counted == [(1, difficulte, pertinence)]
 
 
+LOGGED = "select count(*) from recommender_reponseservie"
+
+
+def test_eight_who_follow_what_is_recommended_are_all_logged_and_all_counted(
+    ground: Ground,
+) -> None:
+    students = ground.students[8:16]
+
+    def follow(student: Client) -> list[int]:
+        said = []
+        for n in range(1, 11):
+            answer = student.get(f"/api/recommendations/personalized/?top_k={n}")
+            first = answer.json["recommendations"][0]["epreuve"]["id"]
+            click = {"requete_id": answer.json["requete_id"]}
+            wait_for_its_line(ground.bank, answer)  # No finger is as fast.
+            said += [answer.status, student.post(f"/api/epreuves/{first}/view/", click).status]
+        return said
+
+    with ThreadPoolExecutor(8) as pool:
+        said = Counter(status for statuses in pool.map(follow, students) for status in statuses)
+    assert said == {200: 80, 201: 80}
+    users = ", ".join(str(student.get("/api/moi/").json["id"]) for student in students)
+    assert ground.bank.sql(f"{LOGGED} where user_id in ({users}) and clics = '1'") == [(80,)]
+
+
+def wait_for_its_line(bank: Bank, answer: Answer) -> None:
+    """In the log, which is written after the answer."""
+    pk = answer.json["requete_id"]
+    # SQLite has no such type as a UUID: there it is its 32 digits.
+    row = f"{LOGGED} where id = '{pk if bank.postgres else pk.replace('-', '')}'"
+    wait_until(lambda: bank.sql(row) == [(1,)], "its line", 10)
+
+
 # --- The race itself: another connection holds the row, uncommitted ----------------------
 
 
@@ -129,6 +162,18 @@ def rival(bank: Bank) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
 def wait_for_the_lock(bank: Bank) -> None:
     waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{}'"
     wait_until(lambda: bank.sql(waiting.format(bank.variables["DB_NAME"])), "a request waits", 10)
+
+
+def test_an_answer_does_not_wait_for_its_line_in_the_log(
+    on_postgresql: Ground, rival: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    bank = on_postgresql.bank
+    rival.execute("lock table recommender_reponseservie in access exclusive mode")
+    answer = on_postgresql.students[0].get("/api/recommendations/personalized/?top_k=7")
+    assert answer.status == 200
+    wait_for_the_lock(bank)
+    rival.rollback()
+    wait_for_its_line(bank, answer)
 
 
 EVALUATION = """

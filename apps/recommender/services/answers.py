@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 # What is opened later is no longer opened because it was shown.
 CLICK_WINDOW = dt.timedelta(hours=24)
 # Few enough rows that nobody waits for their deletion.
-SLICE = 5000
+SLICE = 1000
 
 
 def log_answer(entry: ReponseServie) -> None:
