@@ -134,7 +134,7 @@ def _load(row: ModelMetadata) -> Predictor | None:
     torch.set_num_threads(1)
     try:
         return Predictor.load(model_files.to_serve(row), sha256=row.sha256)
-    except (CorruptArtifact, model_files.StorageAway, OSError) as error:
+    except (CorruptArtifact, OSError) as error:
         logger.error("Modèle %s inutilisable, l'ancien reste en service : %s", row, error)
         return None
 

@@ -44,7 +44,7 @@ def forget_erased(**kwargs: Any) -> list[str]:
         for version in versions:
             try:
                 users = model_files.forget_users(version, known)
-            except (CorruptArtifact, model_files.StorageAway, OSError) as error:
+            except (CorruptArtifact, OSError) as error:
                 logger.error("Des comptes effacés restent dans le modèle %s : %s", version, error)
                 failed.append(version)
                 continue

@@ -22,7 +22,7 @@ from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ModelMetadata
 
 
-class StorageAway(APIException):
+class StorageAway(APIException, OSError):
     """The bucket did not answer, or lacks what it should hold; worth another try."""
 
     status_code = 503
@@ -106,7 +106,7 @@ def forget_users(version: str, known: Container[int]) -> str:
     """Erase from every copy in reach the rows of all who are not `known`; the SHA-256 of the rest.
 
     Other machines see it move and fetch it. Two at once would undo each other. Raises
-    CorruptArtifact, StorageAway, OSError.
+    CorruptArtifact, OSError.
     """
     from apps.recommender.ml import artifact
 

@@ -16,7 +16,7 @@ from apps.core.models import Interaction, User
 from apps.recommender import model_store
 from apps.recommender.ml import artifact
 from apps.recommender.ml.errors import CorruptArtifact, VersionExists
-from apps.recommender.models import ModelMetadata
+from apps.recommender.models import ModelMetadata, TrainingLog
 from apps.recommender.services import model_files, training
 from apps.recommender.services.activation import activate
 from apps.recommender.services.forgetting import forget_erased, held_of
@@ -241,6 +241,17 @@ def test_a_training_waits_for_a_bucket_that_is_away(bucket, on, bank, monkeypatc
     assert training.train(CONFIG, version="v1").model.est_actif
     assert "coupure" in caplog.text
     assert names(bucket) == sorted(f"v1/{name}" for name in artifact.FILES)
+
+
+def test_a_training_that_could_not_hand_its_model_over_says_so_before_it_learns(
+    bucket, on, bank, away
+):
+    on("a")
+    away()
+    with pytest.raises(CommandError, match="Le stockage des modèles fait défaut") as refusal:
+        call_command("train_model")
+    assert refusal.value.returncode == 1
+    assert not TrainingLog.objects.exists()
 
 
 def test_a_name_that_the_bucket_knows_is_taken(published, on, bank):
