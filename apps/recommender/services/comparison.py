@@ -10,10 +10,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
 from apps.recommender import selectors
 from apps.recommender.models import ModelMetadata
+from apps.recommender.services import model_files
 from apps.recommender.services.top_lists import TOP, top_lists
 
 if TYPE_CHECKING:
@@ -66,9 +65,9 @@ class Comparison:
         from apps.recommender.ml.predictor import Predictor
 
         try:
-            path = settings.ML_MODELS_DIR / model.chemin
-            self.predictors[model] = Predictor.load(path, sha256=model.sha256)
-        except CorruptArtifact as error:
+            with model_files.reading(model) as path:
+                self.predictors[model] = Predictor.load(path, sha256=model.sha256)
+        except (CorruptArtifact, model_files.StorageAway) as error:
             self.unreadable[model] = str(error)
 
     @cached_property

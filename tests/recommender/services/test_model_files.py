@@ -19,6 +19,7 @@ from apps.recommender.ml.errors import CorruptArtifact, VersionExists
 from apps.recommender.models import ModelMetadata, TrainingLog
 from apps.recommender.services import model_files, training
 from apps.recommender.services.activation import activate
+from apps.recommender.services.comparison import Comparison
 from apps.recommender.services.forgetting import forget_erased, held_of
 from apps.recommender.services.model_files import StorageAway
 from config import buckets
@@ -154,6 +155,14 @@ def test_a_machine_keeps_only_what_it_serves(published, on):
     assert [path.name for path in artifact.folders(folder)] == ["v1"]
 
 
+def test_to_compare_a_model_leaves_no_copy_of_it(published, on, away):
+    folder, model = on("b"), ModelMetadata.objects.get()
+    assert model in Comparison([model]).predictors
+    assert artifact.folders(folder) == []
+    away()
+    assert "fait défaut" in Comparison([model]).unreadable[model]
+
+
 def test_what_the_bucket_never_had_is_not_dropped(bucket, on, bank, settings):
     """From before there was a bucket."""
     folder, with_bucket = on("a"), settings.STORAGES
@@ -250,7 +259,7 @@ def test_a_training_that_could_not_hand_its_model_over_says_so_before_it_learns(
     away()
     with pytest.raises(CommandError, match="Le stockage des modèles fait défaut") as refusal:
         call_command("train_model")
-    assert refusal.value.returncode == 1
+    assert refusal.value.returncode == 3
     assert not TrainingLog.objects.exists()
 
 
