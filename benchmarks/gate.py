@@ -41,7 +41,7 @@ from apps.recommender.ml.synthetic import generate
 from benchmarks.synthetic import Size, metadata, positives
 
 SPOILT = (0.0, 0.1, 0.25, 0.5, 1.0)
-NEWEST = (0.05, 0.1)
+NEWEST = [0.05, 0.1]
 INTERACTIONS = (200, 500, 2000)
 MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 DRAWS, RESAMPLINGS = 400, 400
@@ -159,16 +159,19 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--sizes", type=Size.of, nargs="+", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument(
+        "--newest", type=float, nargs="+", default=NEWEST, help="parts que l'actif ignore"
+    )
     options = parser.parse_args(argv)
     if not apps.ready:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.testing")
         django.setup()
     torch.set_num_threads(1)
     found = {}
-    total = len(options.sizes) * len(NEWEST) * len(options.seeds) * len(SPOILT)
+    total = len(options.sizes) * len(options.newest) * len(options.seeds) * len(SPOILT)
     with tqdm(total=total, file=sys.stderr) as bar:
         for size in options.sizes:
-            for newest in NEWEST:
+            for newest in options.newest:
                 name = f"{size}, {newest:.0%}"
                 found[name] = measure(size, newest, options.seeds, bar)
                 print(f"\n{table(name, found[name])}", file=sys.stderr, flush=True)

@@ -76,6 +76,17 @@ def integer(name: str, default: int, *, minimum: int = 0, maximum: int | None = 
     return value
 
 
+def share(name: str, default: float) -> float:
+    raw = text(name, str(default))
+    try:
+        value = float(raw.replace(",", "."))
+    except ValueError:
+        raise SettingRefused(f"{name} doit être un nombre, pas « {raw} ».") from None
+    if not 0 <= value <= 1:  # NaN fails both comparisons
+        raise SettingRefused(f"{name} doit valoir de 0 à 1, pas {raw}.")
+    return value
+
+
 def boolean(name: str, default: bool) -> bool:
     raw = text(name, str(default)).lower()
     if raw in {"true", "1", "yes", "on", "oui"}:

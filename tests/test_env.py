@@ -10,7 +10,7 @@ from config import env
 
 ROOT = Path(__file__).parent.parent
 READ = re.compile(
-    r'env\.(?:text|integer|boolean|words|path|matching|rate|url|email)\(\s*"([A-Z_]+)"'
+    r'env\.(?:text|integer|share|boolean|words|path|matching|rate|url|email)\(\s*"([A-Z_]+)"'
 )
 DECLARED = re.compile(r"^([A-Z_]+)=", re.MULTILINE)
 
@@ -78,6 +78,19 @@ def test_an_integer_above_its_maximum_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("A_NAME", "4001")
     with pytest.raises(env.SettingRefused, match="A_NAME doit valoir au plus 4000, pas 4001"):
         env.integer("A_NAME", 5, maximum=4000)
+
+
+@pytest.mark.parametrize("raw", ["0.03", "0,03", " 3e-2 "])
+def test_a_share_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    assert env.share("A_NAME", 0.5) == 0.03
+
+
+@pytest.mark.parametrize("raw", ["-0.1", "1.01", "nan", "inf", "peu"])
+def test_a_share_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("A_NAME", raw)
+    with pytest.raises(env.SettingRefused, match=f"A_NAME doit .*{raw}"):
+        env.share("A_NAME", 0.5)
 
 
 @pytest.mark.parametrize(

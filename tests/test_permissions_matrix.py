@@ -19,7 +19,7 @@ from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
 from apps.paquets.models import Paquet
 from apps.paquets.services import paquets
-from apps.recommender.models import TrainingLog
+from apps.recommender.models import ModelMetadata, TrainingLog
 from tests.factories import (
     PASSWORD,
     CommentaireFactory,
@@ -37,6 +37,7 @@ PEOPLE = ("anonyme", "étudiant", "auteur", "autre enseignant", "administrateur"
 
 OPEN = (200,) * 5
 SIGNED_IN = (401, 200, 200, 200, 200)
+STAFF = (401, 403, 403, 403, 200)
 CREATES = (401, 201, 201, 201, 201)
 DONE = (401, 204, 204, 204, 204)
 
@@ -131,6 +132,12 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
     "recommendations/entrainements/<entrainement>/": {"GET": (401, 403, 403, 403, 200)},
     "recommendations/entrainements/<entrainement>/annuler/": {"POST": (401, 403, 403, 403, 409)},
     "recommendations/entrainements/<entrainement>/reprendre/": {"POST": (401, 403, 403, 403, 409)},
+    "recommendations/modeles/": {"GET": STAFF},
+    "recommendations/modeles/<modele>/": {"GET": STAFF},
+    "recommendations/modeles/<modele>/activer/": {"POST": (401, 403, 403, 403, 409)},
+    # No model served before.
+    "recommendations/modeles/revenir/": {"POST": (401, 403, 403, 403, 409)},
+    "recommendations/activations/": {"GET": STAFF},
     "sante/live/": {"GET": OPEN},
     "sante/ready/": {"GET": OPEN},
     "schema/": {"GET": OPEN},
@@ -169,12 +176,26 @@ def world(mme_dossou: User, awa: User) -> dict[str, object]:
             "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
             "corrigé sous embargo": signed_token(Link(publiee.pk, "corrige", awa.pk)),
             "corrigé de l'auteur": signed_token(Link(publiee.pk, "corrige", mme_dossou.pk)),
+            "modele": refused_model().version,
             "faux": "a:b:c",
             "paquet": paquets.signed_token(paquet_with(publiee, mme_dossou)),
             "paquet d'une épreuve archivée": paquets.signed_token(
                 paquet_with(rows["archivee"], mme_dossou)
             ),
         }
+    )
+
+
+def refused_model() -> ModelMetadata:
+    return ModelMetadata.objects.create(
+        version="v1",
+        architecture="hybrid",
+        embedding_dim=8,
+        nb_utilisateurs=1,
+        nb_epreuves=1,
+        taille_octets=1,
+        training_log=TrainingLog.objects.create(statut="termine"),
+        motif_refus="NDCG trop bas.",
     )
 
 

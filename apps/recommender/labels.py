@@ -41,3 +41,8 @@ def gain_in_words(metrics: dict[str, Any], references: dict[str, Any]) -> str:
         f"Gain de NDCG@10 sur la popularité : {gain:+.4f}, intervalle à 95 % "
         f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
     )
+
+
+def signed(value: float) -> str:
+    """As French has it: +0,0123."""
+    return f"{value:+.4f}".replace(".", ",").replace("-", "−")

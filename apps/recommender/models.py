@@ -216,6 +216,11 @@ class ModelMetadata(models.Model):
         return self.version
 
     @property
+    def may_serve(self) -> bool:
+        """Training let it, or somebody who said why."""
+        return self.eligible or bool(self.derogation)
+
+    @property
     def learnt_until(self) -> dt.datetime:
         """Nothing that came after is in its data; a model of before this was kept had no later."""
         return self.derniere_interaction or self.training_log.debut

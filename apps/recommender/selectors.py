@@ -9,11 +9,21 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Min, QuerySet
+from django.db.models import Min, OuterRef, QuerySet, Subquery
 
-from apps.core.models import Epreuve, Interaction, Role, Statut, TypeInteraction, User
+from apps.core.feedback import DISLIKED_PERTINENCE
+from apps.core.models import (
+    Epreuve,
+    Evaluation,
+    Interaction,
+    Role,
+    Statut,
+    TypeInteraction,
+    User,
+)
 from apps.core.selectors import positive_pairs, standing
 from apps.core.text import normalise
+from apps.recommender.models import ActivationModele
 
 if TYPE_CHECKING:
     from apps.recommender.ml.metadata import Metadata, Traits
@@ -53,6 +63,27 @@ def _reading() -> AbstractContextManager[object]:
     SQLite's needs none, and would lock out those who write.
     """
     return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
+
+
+def left_out() -> dict[str, int]:
+    """How much of the bank `training_pairs` leaves out, by reason."""
+    inactive = User.objects.filter(is_active=False)
+    declined = User.objects.filter(is_active=True, personnalisation=False)
+    hidden = Epreuve.objects.exclude(statut=Statut.PUBLIEE)
+    disliked = Evaluation.objects.filter(note_pertinence__lte=DISLIKED_PERTINENCE)
+    return {
+        "comptes_inactifs": inactive.count(),
+        "personnalisation_refusee": declined.count(),
+        "epreuves_non_publiees": hidden.count(),
+        "paires_mal_notees": disliked.count(),
+    }
+
+
+def activations() -> QuerySet[ActivationModele]:
+    """The journal, newest first; `jusqu_a` is when the next one took its place, if one did."""
+    following = ActivationModele.objects.filter(pk__gt=OuterRef("pk")).order_by("pk")
+    rows = ActivationModele.objects.select_related("modele", "precedente", "active_par")
+    return rows.annotate(jusqu_a=Subquery(following.values("active_le")[:1]))
 
 
 def past_of(user: User) -> Past:

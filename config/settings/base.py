@@ -291,6 +291,10 @@ ENTRAINEMENT_FILS = env.integer("ENTRAINEMENT_FILS", 1, minimum=1)
 ML_MODELS_DIR = env.path("ML_MODELS_DIR", BASE_DIR / "ml_models")
 # What a training reads: written at its start, removed at its end.
 ENTRAINEMENTS_DIR = env.path("ENTRAINEMENTS_DIR", BASE_DIR / "data" / "processed")
+# NDCG@10 that a new model may lose to the active one; ADR 115 has the figures.
+MODELE_MARGE_NDCG = env.share("MODELE_MARGE_NDCG", 0.03)
+# The newest ones, beside the active and the previous, whose files pruning leaves.
+MODELES_GARDES = env.integer("MODELES_GARDES", 5)
 
 # --- Background work: rows that `db_worker` takes, or done at once where there is no worker --
 

@@ -5,7 +5,9 @@ import os
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from apps.core.models import User
 from apps.recommender.charts import training_curves
@@ -37,6 +39,91 @@ def test_a_model_shows_its_figures(trained, office):
     page = office.get(f"/admin/recommender/modelmetadata/{model.pk}/change/").content.decode()
     assert "NDCG@10" in page
     assert model.sha256 in page
+
+
+MODELS = "/admin/recommender/modelmetadata/"
+
+
+def active():
+    return ModelMetadata.objects.get(est_actif=True).version
+
+
+def test_a_model_shows_its_fiche_with_a_picture_and_a_table(trained, office):
+    model = ModelMetadata.objects.get()
+    model.fiche["tranches"] = [
+        {
+            "groupe": "filiere",
+            "nom": "MATH",
+            "mesure": "ndcg_at_10",
+            "etudiants": 12,
+            "valeur": 0.5,
+            "popularite": 0.2,
+            "intervalle_gain": [0.1, 0.4],
+        }
+    ]
+    model.save()
+    page = office.get(f"{MODELS}{model.pk}/change/").content.decode()
+    assert "NDCG@10 par filière" in page
+    assert "MATH (12)" in page
+    assert "[+0,1000 ; +0,4000]" in page
+    for limit in model.fiche["limites"]:
+        assert escape(limit) in page
+
+
+def test_a_model_of_before_the_fiches_has_a_page_too(trained, office):
+    ModelMetadata.objects.update(fiche={}, derniere_interaction=None)
+    model = ModelMetadata.objects.get()
+    assert office.get(f"{MODELS}{model.pk}/change/").status_code == 200
+
+
+def test_a_model_is_activated_from_its_page(twins, office, rachidi):
+    page = f"{MODELS}{twins['v1'].pk}/activer/"
+    assert "à la place de v2" in office.get(page).content.decode()
+    office.post(page, {"actif": "v2", "motif": ""})
+    row = ActivationModele.objects.first()
+    assert (active(), row.declencheur, row.active_par) == ("v1", "admin", rachidi)
+
+
+def test_a_refused_model_asks_for_the_reason(twins, office):
+    ModelMetadata.objects.filter(version="v1").update(eligible=False, motif_refus="NDCG trop bas.")
+    page = f"{MODELS}{twins['v1'].pk}/activer/"
+    assert "NDCG trop bas" in office.get(page).content.decode()
+    refused = office.post(page, {"actif": "v2", "motif": "parce que"})
+    assert "au moins 3 mots" in refused.content.decode()
+    assert active() == "v2"
+    office.post(page, {"actif": "v2", "motif": "v2 oublie les L1"})
+    assert active() == "v1"
+    shown = office.get(f"{MODELS}{twins['v1'].pk}/change/").content.decode()
+    assert "v2 oublie les L1" in shown
+
+
+def test_the_way_back_is_one_click_on_the_list(twins, office):
+    assert "Revenir au modèle précédent : v1" in office.get(MODELS).content.decode()
+    office.post(f"{MODELS}revenir/", {"actif": "v2"})
+    assert active() == "v1"
+    # A page opened before that, or a double click: it saw v2.
+    told = office.post(f"{MODELS}revenir/", {"actif": "v2"}, follow=True).content.decode()
+    assert "v1 sert, et non plus v2" in told
+    assert active() == "v1"
+
+
+def test_the_way_back_is_never_by_a_link(twins, office, client):
+    assert office.get(f"{MODELS}revenir/").status_code == 405
+    assert active() == "v2"
+
+
+def test_only_who_may_change_models_switches_them(twins, client, mme_dossou):
+    client.force_login(mme_dossou)
+    for path in ("revenir/", f"{twins['v1'].pk}/activer/"):
+        assert client.post(MODELS + path, {"actif": "v2"}).status_code == 302
+    assert active() == "v2"
+
+
+def test_a_click_from_another_site_switches_nothing(twins, rachidi):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(rachidi)
+    assert client.post(f"{MODELS}revenir/", {"actif": "v2"}).status_code == 403
+    assert active() == "v2"
 
 
 @pytest.mark.parametrize("name", ["traininglog", "modelmetadata", "activationmodele"])

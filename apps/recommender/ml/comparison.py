@@ -28,6 +28,14 @@ class Difference:
     n_students: int
     n_interactions: int
 
+    def is_worse_by(self, margin: float) -> bool:
+        """`a` is worse than `b` by more than chance and the margin allow; ADR 115 has the figures.
+
+        Nothing less than the whole interval counts: on a few hundred interactions, two equals
+        often differ by more than any margin worth having.
+        """
+        return self.high < -margin
+
 
 def newer_than(data: Dataset, moment: int) -> Dataset:
     """The same log with what came after `moment` (seconds) as test, all the rest as the past."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from apps.recommender.ml.architectures import HYBRID, require_known, require_network
 
 SEED = 42
+# Best épreuves of a student that a hybrid learns from; its negatives are drawn among them.
+CANDIDATES = 300
 
 
 class InvalidOption(ValueError):
@@ -84,6 +86,12 @@ class TrainingConfig:
             "un nombre plus grand que 0 et d'au plus 1",
         )
         _require(self.device in DEVICES, "device", self.device, " ou ".join(DEVICES))
+        if self.architecture == HYBRID and self.negative_samples > CANDIDATES:
+            raise InvalidOption(
+                "negative_samples",
+                f"negative-samples vaut {self.negative_samples} : hybrid tire ses négatifs de "
+                f"{CANDIDATES} candidats, donnez un entier de 1 à {CANDIDATES}.",
+            )
         if self.pretraining and self.architecture != "neumf":
             raise InvalidOption(
                 "pretraining",

@@ -27,11 +27,19 @@ _CELLS_AT_ONCE = 2**21
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: name -> mean. ndcg_by_user: float64[n_users], in the order of the user rows."""
+    """metrics: name -> mean. ndcg_by_user: float64[n_users], in the order of `users`.
+
+    users: int64[n_users], the sorted rows of who was measured; outcome: what they were shown.
+    """
 
     metrics: dict[str, float]
     ndcg_by_user: Values
-    n_users: int
+    users: IntArray
+    outcome: Outcome
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
 
 
 def evaluate(
@@ -67,7 +75,7 @@ def evaluate(
         if logits
         else None,
     )
-    return Evaluation(_means(outcome, k), ndcg(outcome), len(users))
+    return Evaluation(_means(outcome, k), ndcg(outcome), users, outcome)
 
 
 def student_scores(scorer: Scorer, dataset: Dataset) -> Scores:
@@ -98,13 +106,19 @@ def paired_bootstrap(
     a: Values, b: Values, *, seed: int = SEED, n: int = 2000
 ) -> tuple[float, float]:
     """95 % interval of mean(a - b) over users: percentiles of `n` resamplings of the pairs."""
+    return bootstrap(a - b, seed=seed, n=n)
+
+
+def bootstrap(values: Values, *, seed: int = SEED, n: int = 2000) -> tuple[float, float]:
+    """95 % interval of the mean of values [U]: percentiles of `n` resamplings."""
     rng = np.random.default_rng(seed)
-    difference = a - b
+    at_once = max(1, _CELLS_AT_ONCE // len(values))
     means = []
-    for _ in range(n):
+    for start in range(0, n, at_once):
         pulse.beat()
-        means.append(difference[rng.integers(0, len(a), len(a))].mean())
-    low, high = np.percentile(means, [2.5, 97.5])
+        size = min(at_once, n - start), len(values)
+        means.append(values[rng.integers(0, len(values), size)].mean(axis=1))
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)
 
 

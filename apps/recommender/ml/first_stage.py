@@ -16,7 +16,7 @@ from apps.recommender.ml.signals import Factors, Settings, Shallow, Signal, Stud
 
 # The second stage ranks the best RANKED again. It learns from CANDIDATES: of what lies beyond those
 # it knows nothing, and near their end little.
-CANDIDATES, RANKED = 300, 100
+RANKED = 100
 IALS_GRID = (0.1, 0.2, 0.4)
 EASE_GRID = (10.0, 30.0, 100.0, 200.0, 400.0, 1000.0)
 

@@ -10,8 +10,9 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from apps.recommender.ml.config import CANDIDATES
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray, Pairs
-from apps.recommender.ml.first_stage import CANDIDATES, RANKED, FirstStage, Table, blocks
+from apps.recommender.ml.first_stage import RANKED, FirstStage, Table, blocks
 from apps.recommender.ml.signals import Settings, Students, fit_all
 
 FOLDS = 5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -9,50 +12,162 @@ from apps.core.models import User
 from apps.recommender.models import ActivationModele, ModelMetadata
 from apps.recommender.services import model_files
 
+MOTIVE_WORDS = 3
 
-class ModelRefused(Exception):
-    """Training judged that this model may not serve."""
+
+class ActivationRefused(Exception):
+    """What is asked cannot be; the active model is as it was."""
+
+
+class ModelRefused(ActivationRefused):
+    """Training judged that this model may not serve, and nobody overrode it."""
+
+
+class MotiveMissing(ActivationRefused):
+    """Overriding a refusal takes a reason in writing."""
+
+
+class FilesGone(ActivationRefused):
+    """The files of this model were pruned."""
+
+
+class ActiveChanged(ActivationRefused):
+    """Another model serves than the one that the caller saw."""
+
+
+class NothingBefore(ActivationRefused):
+    """The journal knows of no model that served before."""
 
 
 def activate(
-    model: ModelMetadata, *, declencheur: str, par: User | None = None, motif: str = ""
+    model: ModelMetadata,
+    *,
+    declencheur: str,
+    par: User | None = None,
+    motif: str = "",
+    override: bool = False,
+    instead_of: str | None = None,
 ) -> ActivationModele | None:
     """Let this model serve, once its files are proven; None when it was serving already.
 
-    Raises ModelRefused, CorruptArtifact and StorageAway, which leave the active one as it is.
+    override: though it was refused, for the reason in `motif`. instead_of: the version that must be
+    serving still, empty for none. Raises ActivationRefused, CorruptArtifact and StorageAway, which
+    leave the active one as it is.
     """
-    from apps.recommender.ml import artifact
+    _require_right(model, motif, override)
+    _prove(model)
+    with models_locked():
+        active = active_model()
+        _require_unchanged(active, instead_of)
+        return _switch(active, model, declencheur, par, motif)
 
-    if not model.eligible:
-        raise ModelRefused(f"Le modèle {model} ne peut pas servir : {model.motif_refus}")
-    with model_files.reading(model) as path:
-        artifact.load(path, sha256=model.sha256)
-    return _switch(model, declencheur, par, motif)
+
+def return_to_previous(
+    *, declencheur: str, par: User | None = None, motif: str = "", instead_of: str | None = None
+) -> ActivationModele:
+    """Let the model serve again that served before the active one; raises as `activate`."""
+    seen = active_model()
+    _require_unchanged(seen, instead_of)
+    model = _before(seen)
+    if seen is None or model is None:
+        raise NothingBefore("Le journal ne connaît pas de modèle qui servait avant : nommez-en un.")
+    _prove(model)
+    with models_locked():
+        # Proving took a moment: another return may have come first, and two would undo each other.
+        active = active_model()
+        _require_unchanged(active, seen.version)
+        returned = _switch(active, model, declencheur, par, motif)
+    if returned is None:
+        raise ActiveChanged(f"Le modèle {model} sert déjà.")
+    return returned
 
 
-@transaction.atomic
-def _switch(
-    model: ModelMetadata, declencheur: str, par: User | None, motif: str
-) -> ActivationModele | None:
-    # A row that stays is the lock: the active one may have changed once we get it.
-    ModelMetadata.objects.select_for_update().earliest("pk")
-    previous = ModelMetadata.objects.filter(est_actif=True).first()
-    if previous == model:
-        return None
-    ModelMetadata.objects.filter(est_actif=True).update(est_actif=False)
-    model.est_actif, model.active_le, model.active_par = True, timezone.now(), par
-    model.save(update_fields=["est_actif", "active_le", "active_par"])
-    return ActivationModele.objects.create(
-        modele=model,
-        precedente=previous,
-        active_le=model.active_le,
-        active_par=par,
-        declencheur=declencheur,
-        motif=motif,
-    )
+def active_model() -> ModelMetadata | None:
+    return ModelMetadata.objects.filter(est_actif=True).first()
 
 
 def previous_model() -> ModelMetadata | None:
     """The one that served before the active one."""
-    last = ActivationModele.objects.filter(modele__est_actif=True).first()
-    return last.precedente if last else None
+    return _before(active_model())
+
+
+def _before(active: ModelMetadata | None) -> ModelMetadata | None:
+    last = ActivationModele.objects.filter(modele=active).select_related("precedente").first()
+    return last.precedente if active and last else None
+
+
+@contextmanager
+def models_locked() -> Iterator[None]:
+    """One at a time: whoever changes which models serve, or what is in their files."""
+    with transaction.atomic():
+        # A row that stays is the lock; SQLite locks all.
+        ModelMetadata.objects.select_for_update().order_by("pk").first()
+        yield
+
+
+def _require_right(model: ModelMetadata, motif: str, override: bool) -> None:
+    if model.may_serve:
+        return
+    if not override:
+        raise ModelRefused(
+            f"Le modèle {model} ne peut pas servir : {model.motif_refus} Pour l'activer quand "
+            "même, demandez une dérogation et donnez-en le motif."
+        )
+    if len(motif.split()) < MOTIVE_WORDS:
+        raise MotiveMissing(
+            f"Une dérogation demande un motif d'au moins {MOTIVE_WORDS} mots : il reste au journal."
+        )
+
+
+def _prove(model: ModelMetadata) -> None:
+    from apps.recommender.ml import artifact
+
+    _require_files(model)
+    with model_files.reading(model) as path:
+        artifact.load(path, sha256=model.sha256)
+
+
+def _require_files(model: ModelMetadata) -> None:
+    if gone := model.fichiers_supprimes_le:
+        day = f"{timezone.localtime(gone):%d/%m/%Y}"
+        raise FilesGone(
+            f"Les fichiers du modèle {model} ont été supprimés le {day} pour faire de la place : "
+            "il ne peut plus servir. Entraînez-en un autre (train_model)."
+        )
+
+
+def _require_unchanged(active: ModelMetadata | None, instead_of: str | None) -> None:
+    serving = active.version if active else ""
+    if instead_of not in {None, serving}:
+        raise ActiveChanged(
+            f"Le modèle actif a changé entre-temps : {serving or 'aucun'} sert, et non plus "
+            f"{instead_of or 'aucun'}. Regardez ce qui sert, puis recommencez si vous le voulez."
+        )
+
+
+def _switch(
+    active: ModelMetadata | None,
+    model: ModelMetadata,
+    declencheur: str,
+    par: User | None,
+    motif: str,
+) -> ActivationModele | None:
+    if active == model:
+        return None
+    model.refresh_from_db(fields=["fichiers_supprimes_le", "eligible", "derogation"])
+    _require_files(model)
+    overridden = not model.may_serve
+    if overridden:
+        model.derogation = motif
+    ModelMetadata.objects.filter(est_actif=True).update(est_actif=False)
+    model.est_actif, model.active_le, model.active_par = True, timezone.now(), par
+    model.save(update_fields=["est_actif", "active_le", "active_par", "derogation"])
+    return ActivationModele.objects.create(
+        modele=model,
+        precedente=active,
+        active_le=model.active_le,
+        active_par=par,
+        declencheur=declencheur,
+        motif=motif,
+        derogation=overridden,
+    )

@@ -7,7 +7,6 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F
 
 from apps.core.models import User
@@ -19,6 +18,7 @@ from apps.recommender.models import (
     TrainingLog,
 )
 from apps.recommender.services import model_files, training_runs
+from apps.recommender.services.activation import models_locked
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,7 @@ def forget_erased(**kwargs: Any) -> list[str]:
     and keeps no list of who left.
     """
     failed = []
-    with transaction.atomic():
-        # A row that stays is the lock, as in `activation`.
-        ModelMetadata.objects.select_for_update().order_by("pk").first()
+    with models_locked():
         known = set(User.objects.values_list("pk", flat=True))
         try:
             versions = model_files.versions()

@@ -68,6 +68,17 @@ def versions() -> list[str]:
     return sorted(names)
 
 
+def written_at(version: str) -> float:
+    """When its files last changed, in seconds since 1970."""
+    from apps.recommender.ml.artifact import USERS
+
+    bucket = _bucket()
+    if bucket is None or not _is_published(version):
+        return _here(version).stat().st_mtime
+    with _reaching():
+        return bucket.get_modified_time(f"{version}/{USERS}").timestamp()
+
+
 @contextmanager
 def reading(model: ModelMetadata) -> Iterator[Path]:
     """Its folder, for the block. Raises CorruptArtifact, StorageAway."""

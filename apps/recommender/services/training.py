@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
@@ -32,9 +32,11 @@ from apps.recommender.models import (
     StatutEntrainement,
     TrainingLog,
 )
-from apps.recommender.services import model_files, training_group
-from apps.recommender.services.activation import activate
+from apps.recommender.services import gate, model_files, training_group
+from apps.recommender.services.activation import ActiveChanged, activate
+from apps.recommender.services.fiche import fiche
 from apps.recommender.services.forgetting import forget_erased, forget_runs
+from apps.recommender.services.pruning import prune
 from apps.recommender.services.training_runs import (
     Epoch,
     Progress,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from apps.recommender.ml.artifact import ArtifactInfo
     from apps.recommender.ml.data_loader import Dataset, Interactions
     from apps.recommender.ml.metadata import Metadata
+    from apps.recommender.services.gate import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +194,8 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
             "references": {name: one.metrics for name, one in references.items()},
         }
         patiently(lambda: write(run, **measured))
+        verdict = patiently(partial(gate.judge, model, dataset, run.metriques))
+        told = fiche(run, interactions, dataset, tested, references, verdict)
 
         # The figures above judge the recipe; what serves has learnt from the latest weeks too.
         watch.stage(Etape.FINAL)
@@ -202,12 +207,13 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     about = {
         "empreinte_donnees": run.empreinte_donnees,
         "derniere_interaction": int(interactions.timestamps.max()),
-        "metriques": run.metriques,
+        "fiche": told,
     }
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
-    row = _registered(run, config, info, about["derniere_interaction"])
+    row = _registered(run, config, info, about, verdict)
     # Who was erased since their past was read is in its files.
     patiently(forget_erased)
+    patiently(prune)
     return Outcome(run, row)
 
 
@@ -272,11 +278,15 @@ def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:
 
 
 def _registered(
-    run: TrainingLog, config: TrainingConfig, info: ArtifactInfo, newest: int
+    run: TrainingLog,
+    config: TrainingConfig,
+    info: ArtifactInfo,
+    about: dict[str, Any],
+    verdict: Verdict,
 ) -> ModelMetadata:
     try:
         patiently(partial(model_files.publish, run.version))
-        return patiently(partial(_register, run, config, info, newest))
+        return patiently(partial(_register, run, config, info, about, verdict))
     except TrainingSuperseded:
         model_files.remove(run.version)
         raise
@@ -284,11 +294,14 @@ def _registered(
 
 @transaction.atomic
 def _register(
-    run: TrainingLog, config: TrainingConfig, info: ArtifactInfo, newest: int
+    run: TrainingLog,
+    config: TrainingConfig,
+    info: ArtifactInfo,
+    about: dict[str, Any],
+    verdict: Verdict,
 ) -> ModelMetadata:
-    """End the run and add its model, which becomes the active one if it beats popularity."""
+    """End the run and add its model, which becomes the active one if the gate lets it in."""
     write(run, statut=StatutEntrainement.TERMINE, fin=timezone.now(), etape="")
-    motif = refusal(run)
     model = ModelMetadata.objects.create(
         version=info.version,
         architecture=config.architecture,
@@ -301,18 +314,25 @@ def _register(
         taille_octets=info.size,
         training_log=run,
         metriques=run.metriques,
-        derniere_interaction=dt.datetime.fromtimestamp(newest, dt.UTC),
-        eligible=not motif,
-        motif_refus=motif,
+        fiche=about["fiche"],
+        derniere_interaction=dt.datetime.fromtimestamp(about["derniere_interaction"], dt.UTC),
+        eligible=not verdict.refusal,
+        motif_refus=verdict.refusal,
     )
     if model.eligible:
-        activate(model, par=run.lance_par, declencheur=DeclencheurActivation.ENTRAINEMENT)
+        _activate(model, run, verdict)
     return model
 
 
-def refusal(run: TrainingLog) -> str:
-    """Why the run's model may not serve; empty when it may."""
-    ours, popular = run.metriques["ndcg_at_10"], run.references["popularite"]["ndcg_at_10"]
-    if ours > popular:
-        return ""
-    return f"NDCG@10 de {ours:.4f}, pas au-dessus de la popularité ({popular:.4f})."
+def _activate(model: ModelMetadata, run: TrainingLog, verdict: Verdict) -> None:
+    """The verdict compares it with the one that served then: with no other does it hold."""
+    try:
+        activate(
+            model,
+            par=run.lance_par,
+            declencheur=DeclencheurActivation.ENTRAINEMENT,
+            instead_of=verdict.active,
+        )
+    except ActiveChanged as changed:
+        model.eligible, model.motif_refus = False, f"Pas comparé à ce qui sert : {changed}"
+        model.save(update_fields=["eligible", "motif_refus"])

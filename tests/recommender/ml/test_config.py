@@ -38,6 +38,13 @@ def test_a_value_out_of_range_is_refused_and_its_option_named(option: str, value
     assert str(value) in str(error.value)
 
 
+def test_a_hybrid_draws_no_more_negatives_than_it_has_candidates() -> None:
+    assert TrainingConfig(negative_samples=300).negative_samples == 300
+    assert TrainingConfig("neumf", negative_samples=301).negative_samples == 301
+    with pytest.raises(ValueError, match=r"negative-samples vaut 301 : .* de 1 à 300"):
+        TrainingConfig(negative_samples=301)
+
+
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(UnknownArchitecture, match="bert"):
         TrainingConfig(architecture="bert")

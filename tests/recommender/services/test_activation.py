@@ -2,24 +2,26 @@ import dataclasses
 import threading
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from apps.recommender import model_store
 from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, ModelMetadata
 from apps.recommender.selectors import past_of
 from apps.recommender.services import training
-from apps.recommender.services.activation import ModelRefused, activate, previous_model
+from apps.recommender.services.activation import (
+    ActivationRefused,
+    ActiveChanged,
+    ModelRefused,
+    MotiveMissing,
+    NothingBefore,
+    activate,
+    previous_model,
+    return_to_previous,
+)
 from tests.recommender.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def models(trained):
-    """v1 served, v2 serves."""
-    training.train(CONFIG, version="v2")
-    return {model.version: model for model in ModelMetadata.objects.all()}
 
 
 def active():
@@ -34,42 +36,87 @@ def journal():
     ]
 
 
-def test_what_training_activates_is_in_the_journal(models):
+def test_what_training_activates_is_in_the_journal(twins):
     assert journal() == [("v1", None, "entrainement"), ("v2", "v1", "entrainement")]
 
 
-def test_an_activation_says_who_why_and_instead_of_what(models, rachidi):
-    row = activate(models["v1"], declencheur="admin", par=rachidi, motif="v2 se répète")
-    assert (row.modele, row.precedente) == (models["v1"], models["v2"])
+def test_an_activation_says_who_why_and_instead_of_what(twins, rachidi):
+    row = activate(twins["v1"], declencheur="admin", par=rachidi, motif="v2 se répète")
+    assert (row.modele, row.precedente) == (twins["v1"], twins["v2"])
     assert (row.active_par, row.motif, row.declencheur) == (rachidi, "v2 se répète", "admin")
-    models["v1"].refresh_from_db()
-    assert (models["v1"].active_le, models["v1"].active_par) == (row.active_le, rachidi)
+    twins["v1"].refresh_from_db()
+    assert (twins["v1"].active_le, twins["v1"].active_par) == (row.active_le, rachidi)
     assert active() == "v1"
 
 
-def test_the_active_model_is_not_activated_again(models):
-    assert activate(models["v2"], declencheur="commande") is None
+def test_the_active_model_is_not_activated_again(twins):
+    assert activate(twins["v2"], declencheur="commande") is None
     assert len(journal()) == 2
 
 
-def test_previous_goes_back_and_forth(models):
-    assert previous_model() == models["v1"]
-    activate(models["v1"], declencheur="commande")
-    assert previous_model() == models["v2"]
+def test_previous_goes_back_and_forth(twins):
+    assert previous_model() == twins["v1"]
+    activate(twins["v1"], declencheur="commande")
+    assert previous_model() == twins["v2"]
 
 
-def test_a_refused_model_does_not_serve(models):
+def test_a_refused_model_does_not_serve(twins):
     ModelMetadata.objects.filter(version="v1").update(eligible=False, motif_refus="NDCG trop bas.")
-    models["v1"].refresh_from_db()
+    twins["v1"].refresh_from_db()
     with pytest.raises(ModelRefused, match="NDCG trop bas"):
-        activate(models["v1"], declencheur="commande")
+        activate(twins["v1"], declencheur="commande")
     assert active() == "v2"
 
 
-def test_a_model_whose_files_changed_does_not_serve(models, settings):
+def test_a_refused_model_serves_by_override_for_a_reason_that_stays(twins, rachidi):
+    ModelMetadata.objects.filter(version="v1").update(eligible=False, motif_refus="NDCG trop bas.")
+    twins["v1"].refresh_from_db()
+    for motif in ("", "parce que", "   "):
+        with pytest.raises(MotiveMissing):
+            activate(twins["v1"], declencheur="admin", motif=motif, override=True)
+    assert active() == "v2"
+    row = activate(
+        twins["v1"], declencheur="admin", par=rachidi, motif="v2 oublie les L1", override=True
+    )
+    twins["v1"].refresh_from_db()
+    assert (row.derogation, row.motif) == (True, "v2 oublie les L1")
+    assert twins["v1"].derogation == "v2 oublie les L1"
+    # Once let in, it may be gone back to.
+    activate(twins["v2"], declencheur="admin")
+    assert return_to_previous(declencheur="admin").modele == twins["v1"]
+
+
+def test_overriding_where_nothing_was_refused_is_an_activation_like_any_other(twins):
+    row = activate(twins["v1"], declencheur="admin", override=True)
+    assert row.derogation is False
+    twins["v1"].refresh_from_db()
+    assert twins["v1"].derogation == ""
+
+
+def test_the_database_itself_keeps_a_refused_model_out(twins):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ModelMetadata.objects.filter(est_actif=True).update(eligible=False)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ActivationModele.objects.update(derogation=True)
+    ModelMetadata.objects.filter(est_actif=True).update(eligible=False, derogation="Par essai.")
+
+
+def test_the_way_back_is_that_of_the_model_that_was_seen(twins):
+    with pytest.raises(ActiveChanged, match="v2 sert, et non plus v1"):
+        return_to_previous(declencheur="admin", instead_of="v1")
+    assert return_to_previous(declencheur="admin", instead_of="v2").modele == twins["v1"]
+    assert active() == "v1"
+
+
+def test_the_first_model_has_no_way_back(trained):
+    with pytest.raises(NothingBefore):
+        return_to_previous(declencheur="commande")
+
+
+def test_a_model_whose_files_changed_does_not_serve(twins, settings):
     (settings.ML_MODELS_DIR / "v1" / "weights.safetensors").write_bytes(b"")
     with pytest.raises(CorruptArtifact):
-        activate(models["v1"], declencheur="commande")
+        activate(twins["v1"], declencheur="commande")
     assert (active(), len(journal())) == ("v2", 2)
 
 
@@ -91,7 +138,7 @@ def test_a_rollback_gives_every_student_the_same_scores_bit_for_bit(trained, ban
 
 
 @pytest.mark.django_db(transaction=True)
-def test_activations_at_once_leave_one_active_model_and_a_chain_in_the_journal(models):
+def test_activations_at_once_leave_one_active_model_and_a_chain_in_the_journal(twins):
     faults = []
 
     def switch(version):
@@ -112,3 +159,26 @@ def test_activations_at_once_leave_one_active_model_and_a_chain_in_the_journal(m
     chain = journal()
     assert [before for _, before, _ in chain[1:]] == [version for version, _, _ in chain[:-1]]
     assert chain[-1][0] == active()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_returns_at_once_are_one_return(twins):
+    """Both saw v2 serving: the second does not undo the first."""
+    together, said = threading.Barrier(6), []
+
+    def go_back():
+        together.wait()
+        try:
+            said.append(return_to_previous(declencheur="admin", instead_of="v2").modele.version)
+        except ActivationRefused as refusal:
+            said.append(type(refusal).__name__)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=go_back) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["ActiveChanged"] * 5 + ["v1"]
+    assert active() == "v1"

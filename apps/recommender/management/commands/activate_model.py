@@ -5,19 +5,26 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from apps.recommender.ml.errors import CorruptArtifact
-from apps.recommender.models import DeclencheurActivation, ModelMetadata
-from apps.recommender.services.activation import ModelRefused, activate, previous_model
+from apps.recommender.models import ActivationModele, DeclencheurActivation, ModelMetadata
+from apps.recommender.services.activation import (
+    ActivationRefused,
+    FilesGone,
+    NothingBefore,
+    activate,
+    return_to_previous,
+)
 from apps.recommender.services.model_files import StorageAway
 
 UNKNOWN, CORRUPT, REFUSED = 2, 3, 4
+EXIT_CODES = {NothingBefore: UNKNOWN, FilesGone: CORRUPT}
 
 
 class Command(BaseCommand):
     help = (
         "Met en service un modèle déjà entraîné ; chaque processus le prend en quelques secondes, "
         "sans redémarrer. Codes de sortie : 0 en service, 2 version inconnue, 3 fichiers "
-        "inutilisables ou hors d'atteinte, 4 modèle refusé à l'entraînement. Le modèle actif ne "
-        "change qu'au code 0."
+        "inutilisables, supprimés ou hors d'atteinte, 4 modèle refusé à l'entraînement, ou modèle "
+        "actif changé entre-temps. Le modèle actif ne change qu'au code 0."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,39 +37,51 @@ class Command(BaseCommand):
             "--list", action="store_true", help="montrer les modèles, sans rien changer"
         )
         parser.add_argument("--motif", default="", help="pourquoi, pour le journal des activations")
+        parser.add_argument(
+            "--override",
+            action="store_true",
+            help="activer un modèle refusé à l'entraînement ; --motif doit dire pourquoi",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"]:
             self._list()
             return
-        model = previous_model() if options["previous"] else _model_named(options["version"])
-        if model is None:
-            raise CommandError(
-                "Le journal ne connaît pas de modèle qui servait avant : nommez une version "
-                "(activate_model --list).",
-                returncode=UNKNOWN,
-            )
+        activation: ActivationModele | None
+        declencheur, motif = DeclencheurActivation.COMMANDE, options["motif"]
         try:
-            activation = activate(
-                model, declencheur=DeclencheurActivation.COMMANDE, motif=options["motif"]
-            )
+            if options["previous"]:
+                activation = return_to_previous(declencheur=declencheur, motif=motif)
+            else:
+                model = _model_named(options["version"])
+                activation = activate(
+                    model, declencheur=declencheur, motif=motif, override=options["override"]
+                )
         except (CorruptArtifact, StorageAway) as error:
             raise CommandError(str(error), returncode=CORRUPT) from None
-        except ModelRefused as error:
-            raise CommandError(str(error), returncode=REFUSED) from None
+        except ActivationRefused as error:
+            code = EXIT_CODES.get(type(error), REFUSED)
+            raise CommandError(str(error), returncode=code) from None
         if activation is None:
-            self.stdout.write(f"Le modèle {model} est déjà actif.")
+            self.stdout.write(f"Le modèle {options['version']} est déjà actif.")
         else:
             before = f", à la place de {activation.precedente}" if activation.precedente else ""
-            self.stdout.write(self.style.SUCCESS(f"Modèle {model} actif{before}."))
+            self.stdout.write(self.style.SUCCESS(f"Modèle {activation.modele} actif{before}."))
 
     def _list(self) -> None:
         for model in ModelMetadata.objects.all():
             made = timezone.localtime(model.date_creation)
             ndcg = model.metriques["ndcg_at_10"]
-            state = "actif" if model.est_actif else "" if model.eligible else "refusé"
-            line = f"{model.version:<40} {made:%d/%m/%Y %H:%M}  NDCG@10 {ndcg:.4f}  {state}"
+            line = f"{model.version:<40} {made:%d/%m/%Y %H:%M}  NDCG@10 {ndcg:.4f}  {_state(model)}"
             self.stdout.write(line.rstrip())
+
+
+def _state(model: ModelMetadata) -> str:
+    if model.est_actif:
+        return "actif"
+    if model.fichiers_supprimes_le:
+        return "fichiers supprimés"
+    return "" if model.may_serve else "refusé"
 
 
 def _model_named(version: str) -> ModelMetadata:
