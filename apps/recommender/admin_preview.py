@@ -54,7 +54,7 @@ class PreviewMixin(ModelAdmin):  # type: ignore[misc]
             }
         elif form.is_bound:
             # The widget asks the database for whatever was posted, a word too: it starts anew.
-            self.message_user(request, " ".join(form.errors["personne"]), messages.ERROR)
+            self.message_user(request, form.errors["personne"].as_text(), messages.ERROR)
             context["form"] = PersonForm()
         return TemplateResponse(request, "admin/recommender/modelmetadata/preview.html", context)
 

@@ -31,6 +31,22 @@ SOURCES = {
     "recentes": "récentes",
     "aucune": "aucune recommandation",
 }
+# Why the model did not fill an answer alone, and what to do about it where something can be.
+FALLBACKS = {
+    "aucun_modele": "aucun modèle ne sert",
+    "modele_degrade": "modèle illisible",
+    "personnalisation_refusee": "personnalisation refusée",
+    "sans_historique": "étudiant sans historique",
+    "epreuve_inconnue": "épreuve inconnue du modèle",
+    "filtres": "filtres trop étroits",
+    "candidats_epuises": "plus rien de neuf à montrer",
+}
+REMEDIES = {
+    "aucun_modele": "lancez un entraînement",
+    "modele_degrade": "activez un modèle dont les fichiers sont là",
+    "epreuve_inconnue": "ré-entraînez",
+    "candidats_epuises": "publiez des épreuves",
+}
 
 
 def gain_in_words(metrics: dict[str, Any], references: dict[str, Any]) -> str:

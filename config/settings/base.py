@@ -255,6 +255,8 @@ SPECTACULAR_SETTINGS = {
         "StatutEnum": "apps.core.models.Statut",
         "StatutCommentaireEnum": "apps.core.models.StatutCommentaire",
         "StatutEntrainementEnum": "apps.recommender.models.StatutEntrainement",
+        "DeclencheurEnum": "apps.recommender.models.Declencheur",
+        "DeclencheurActivationEnum": "apps.recommender.models.DeclencheurActivation",
     },
 }
 

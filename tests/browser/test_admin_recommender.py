@@ -46,8 +46,9 @@ def _use_it() -> None:
     for day in range(40):
         for student, epreuve in zip(students[day % 7 :], epreuves[day:], strict=False):
             seen(student, epreuve, days_ago=day, contexte="recherche" if day < 7 else "direct")
-    for source, seconds in (("ncf", 0.004), ("historique", 0.006), ("populaires", 0.02)):
-        telemetry.record(source=source, version="essai", cached=source == "ncf", seconds=seconds)
+    for source, repli in (("ncf", None), ("historique", "filtres"), ("profil", "sans_historique")):
+        kinds = {"source": source, "repli": repli, "cached": repli is None}
+        telemetry.record(version="essai", seconds=0.004, **kinds)
 
 
 def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, desk):

@@ -1,5 +1,4 @@
 import datetime as dt
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,11 @@ PAGE = "/admin/recommender/modelmetadata/comparer/"
 
 
 @pytest.fixture
-def two(trained, bank, settings):
-    """A model and its twin, and what students took after."""
-    shutil.copytree(settings.ML_MODELS_DIR / "v1", settings.ML_MODELS_DIR / "jumeau" / "v1")
+def two(trained, bank):
+    """A model and its twin, of the same files, and what students took after."""
     run, model = trained.run, trained.model
     run.pk = model.pk = None
     run.version = model.version = "v2"
-    model.chemin = "jumeau/v1"  # A manifest names its folder.
     run.save()
     model.training_log, model.est_actif = run, False
     model.save()
@@ -74,10 +71,20 @@ def test_lists_that_share_less_are_less_alike(two):
     assert overlap.common[:3] == [0, 1, 1]
 
 
-def test_files_that_are_gone_are_told_and_the_others_compared(two, office, settings):
-    Path(settings.ML_MODELS_DIR, "jumeau", "v1", "manifest.json").unlink()
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"chemin": "v3"}, "Le modèle v3 est inutilisable"),
+        (
+            {"fichiers_supprimes_le": dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)},
+            "Les fichiers du modèle v2 ont été supprimés le 01/03/2026.",
+        ),
+    ],
+)
+def test_files_that_are_gone_are_told(two, office, broken, said):
+    ModelMetadata.objects.filter(version="v2").update(**broken)
     page = read(office, *two, mesurer=1)
-    assert "manifest.json" in page
+    assert said in page
     assert "Écart de NDCG@10" not in page
 
 

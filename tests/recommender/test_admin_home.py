@@ -5,7 +5,9 @@ import pytest
 from django.utils import timezone
 
 from apps.recommender import model_store, telemetry
+from apps.recommender.labels import FALLBACKS, SOURCES
 from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.services import recommendations, reports
 from apps.recommender.services.health import health
 from tests.conftest import REDIS_OPTIONS
 from tests.factories import (
@@ -66,18 +68,29 @@ def test_an_old_model_and_one_that_cannot_be_loaded_are_told(trained, home, sett
     assert "Le modèle v1 ne peut être chargé : aucun répond à sa place." in home()
 
 
+def answered(**fields) -> None:
+    telemetry.record(**{"version": "v1", "cached": False, "seconds": 0.01} | fields)
+
+
+def test_every_source_and_every_reason_has_its_words():
+    assert set(SOURCES) == {*recommendations.SOURCES, reports.NONE}
+    assert set(FALLBACKS) == set(recommendations.REPLIS)
+
+
 def test_the_home_says_how_recommendations_were_answered(trained, home):
-    for source in ("ncf", "populaires"):
+    for source, repli in (("ncf", None), ("populaires", "sans_historique")):
         for cached in (True, False, False, False):
-            telemetry.record(source=source, version="v1", cached=cached, seconds=0.01)
+            answered(source=source, repli=repli, cached=cached)
     page = home()
     assert "<dt>depuis le cache</dt><dd>25 %</dd>" in page
-    assert "<dt>sans le modèle</dt><dd>50 %</dd>" in page
-    assert "des réponses se passent du modèle" not in page, "eight answers say nothing"
+    assert "<dt>pas du modèle seul</dt><dd>50 %</dd>" in page
+    assert "<dt>étudiant sans historique</dt><dd>50 %</dd>" in page
+    assert "Première raison" not in page, "eight answers say nothing"
     for _ in range(50):
-        telemetry.record(source="populaires", version="v1", cached=False, seconds=1)
+        answered(source="contenu", repli="epreuve_inconnue", seconds=1)
     page = home()
-    assert "93 % des réponses se passent du modèle" in page
+    assert "Le modèle ne remplit pas seul 93 % des réponses." in page
+    assert "Première raison, épreuve inconnue du modèle : ré-entraînez." in page
     assert "Une réponse sur vingt prend plus de" in page
 
 

@@ -10,9 +10,12 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
 from apps.recommender import selectors
 from apps.recommender.models import ModelMetadata
 from apps.recommender.services import model_files
+from apps.recommender.services.model_files import StorageAway
 from apps.recommender.services.top_lists import TOP, top_lists
 
 if TYPE_CHECKING:
@@ -64,10 +67,14 @@ class Comparison:
         from apps.recommender.ml.errors import CorruptArtifact
         from apps.recommender.ml.predictor import Predictor
 
+        if gone := model.fichiers_supprimes_le:
+            day = f"{timezone.localdate(gone):%d/%m/%Y}"
+            self.unreadable[model] = f"Les fichiers du modèle {model} ont été supprimés le {day}."
+            return
         try:
             with model_files.reading(model) as path:
                 self.predictors[model] = Predictor.load(path, sha256=model.sha256)
-        except (CorruptArtifact, model_files.StorageAway) as error:
+        except (CorruptArtifact, StorageAway) as error:
             self.unreadable[model] = str(error)
 
     @cached_property

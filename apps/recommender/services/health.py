@@ -12,18 +12,17 @@ from apps.core.models import Epreuve, Interaction, Role
 from apps.core.selectors import Queue, interactions_by_day, moderation_queue
 from apps.core.services import waiting_imports
 from apps.recommender import model_store, telemetry
+from apps.recommender.labels import FALLBACKS, REMEDIES
 from apps.recommender.model_store import Serving
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
-from apps.recommender.services.recommendations import POPULAIRES, PROFIL, RECENTES
 from apps.recommender.telemetry import Served
 
 DAYS_SHOWN, DAYS_SERVED, DAYS_ACTIVE = 30, 7, 30
 # Beyond these, something is worth doing.
-UNKNOWN_STUDENTS, UNKNOWN_EPREUVES, FALLBACKS = 0.25, 0.2, 0.3
+UNKNOWN_STUDENTS, UNKNOWN_EPREUVES, FELL_BACK = 0.25, 0.2, 0.3
 OLD_AFTER_DAYS, SLOW_MS = 60, 300
 # Fewer answers, or fewer students, say nothing.
 ENOUGH_ANSWERS, ENOUGH_STUDENTS = 50, 10
-FALLBACK_SOURCES = (PROFIL, POPULAIRES, RECENTES)
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ class Health:
     def fallbacks(self) -> Share | None:
         if self.served is None:
             return None
-        fell_back = sum(self.served.by_source[source] for source in FALLBACK_SOURCES)
-        return Share(fell_back, self.served.requests)
+        return Share(self.served.by_reason.total(), self.served.requests)
 
     def warnings(self) -> Iterator[str]:
         """What is wrong, and what to do next."""
@@ -114,10 +112,11 @@ class Health:
             return
         if self.served.requests < ENOUGH_ANSWERS:
             return
-        if self.model and self.fallbacks and self.fallbacks.exceeds(FALLBACKS):
+        if self.model and self.fallbacks and self.fallbacks.exceeds(FELL_BACK):
+            reason, _ = self.served.by_reason.most_common(1)[0]
             yield (
-                f"{self.fallbacks.percent} % des réponses se passent du modèle : ré-entraînez s'il "
-                "ignore trop d'étudiants."
+                f"Le modèle ne remplit pas seul {self.fallbacks.percent} % des réponses. Première "
+                f"raison, {FALLBACKS[reason]} : {REMEDIES.get(reason, 'rien à faire')}."
             )
         slow = self.served.milliseconds(0.95)
         if slow and slow > SLOW_MS:
