@@ -148,6 +148,29 @@ def test_a_killed_worker_keeps_neither_the_place_nor_the_queue(
     assert tasks == [("RUNNING",), ("SUCCESSFUL",)]
 
 
+# Epochs of a second or so: a checkpoint comes before the end.
+SLOW = ("--architecture=neumf", "--epochs=12", "--batch-size=4", "--embedding-dim=8")
+
+
+def test_a_killed_worker_leaves_the_old_model_serving_and_the_run_to_be_resumed(
+    school: Bank, worker: Worker
+) -> None:
+    ask(school, *SLOW, "--model-version=v2")
+    kept = school.folder / "entrainements"
+    wait_until(lambda: list(kept.glob("entrainement-*/*.point")), "a checkpoint", 120)
+    worker.kill()
+    assert active(school) == [("v1",)]
+    worker.start()
+    ask(school, "--resume")
+    wait_for(school, "termine", 120)
+    assert runs(school, "version, reprises")[-1] == ("v2", 1)
+    assert "refusé" not in worker.tail()
+    epochs = [entry["epoch"] for entry in runs(school, "historique")[-1][0]]
+    assert epochs == [*range(1, len(epochs) + 1)]
+    assert models(school) == {"v1", "v2"}
+    assert list(kept.iterdir()) == []
+
+
 def test_a_training_waits_for_a_database_that_is_away_when_it_ends(
     school: Bank, worker: Worker, postgres: Postgres
 ) -> None:
