@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.decorators import action
 from unfold.widgets import (
@@ -44,7 +45,11 @@ def _json_lines(values: dict[str, Any]) -> str:
 
 
 def _field_of(option: Option) -> forms.Field:
-    common = {"label": option.label, "help_text": option.help, "initial": option.default}
+    common = {
+        "label": option.label,
+        "help_text": f"{capfirst(option.help)}.",
+        "initial": option.default,
+    }
     if option.choices:
         choices = [(choice, choice) for choice in option.choices]
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)

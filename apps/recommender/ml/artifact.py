@@ -12,7 +12,6 @@ that file alone. Nothing here can run code on loading: safetensors and JSON only
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
@@ -28,7 +27,6 @@ from apps.recommender.ml.confidence import Confidence
 from apps.recommender.ml.data_loader import Dataset, IntArray
 from apps.recommender.ml.errors import (
     CorruptArtifact,
-    InvalidVersion,
     UnknownArchitecture,
     UnknownModel,
     VersionExists,
@@ -43,7 +41,6 @@ MANIFEST = "manifest.json"
 FILES = (USERS, WEIGHTS, ITEMS, MANIFEST)
 ERASED = -1  # in `user_ids`, the row of an erased account
 
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
 
 _FAULTS = (*disk.FAULTS, UnknownArchitecture, UnknownModel)
@@ -77,16 +74,6 @@ class Artifact(NamedTuple):
     manifest: dict[str, Any]
 
 
-def version_path(root: Path, version: str) -> Path:
-    """The folder of a version; raises InvalidVersion for what is no plain name."""
-    if not _VERSION.fullmatch(version):
-        raise InvalidVersion(
-            f"« {version} » ne peut nommer un modèle : 1 à 64 lettres sans accent, chiffres, "
-            "points, tirets ou soulignés, en commençant par une lettre ou un chiffre."
-        )
-    return root / version
-
-
 def save(
     root: Path, version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any]
 ) -> ArtifactInfo:
@@ -95,7 +82,7 @@ def save(
     Nothing is left behind by a failure; what a killed process left is swept by a later save.
     Raises InvalidVersion, VersionExists, OSError.
     """
-    path = version_path(root, version)
+    path = disk.version_path(root, version)
     files = _contents(version, model, dataset, metadata)
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -116,7 +103,7 @@ def receive(root: Path, version: str, opened: Opener, sha256: str) -> Path:
     opened: gives a file of the model by its name. sha256: of the manifest. Raises CorruptArtifact,
     FileExistsError, OSError, and what `opened` raises.
     """
-    path = version_path(root, version)
+    path = disk.version_path(root, version)
     with disk.whole_folder(path) as aside:
         for name in FILES:
             with opened(name) as content, (aside / name).open("wb") as file:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import time
 import uuid
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+from apps.recommender.ml.errors import InvalidVersion
 
 # What reading a file that is not ours can raise.
 FAULTS = (
@@ -24,6 +27,18 @@ FAULTS = (
 )
 ASIDE = ".aside-"
 _ASIDE_SECONDS = 3600
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def version_path(root: Path, version: str) -> Path:
+    """The folder of a version; raises InvalidVersion for what is no plain name."""
+    if not _VERSION.fullmatch(version):
+        raise InvalidVersion(
+            f"« {version} » ne peut nommer un modèle : 1 à 64 lettres sans accent, chiffres, "
+            "points, tirets ou soulignés, en commençant par une lettre ou un chiffre."
+        )
+    return root / version
 
 
 @contextmanager

@@ -167,11 +167,10 @@ def _bucket() -> Storage | None:
 
 
 def _is_published(version: str) -> bool:
+    if (bucket := _bucket()) is None:
+        return False
     from apps.recommender.ml.artifact import USERS
 
-    bucket = _bucket()
-    if bucket is None:
-        return False
     with _reaching():
         return bucket.exists(f"{version}/{USERS}")
 
@@ -220,9 +219,7 @@ def _reaching() -> Iterator[None]:
 
 
 def _here(version: str) -> Path:
-    from apps.recommender.ml.artifact import version_path
-
-    return version_path(settings.ML_MODELS_DIR, version)
+    return disk.version_path(settings.ML_MODELS_DIR, version)
 
 
 @contextmanager
