@@ -115,7 +115,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("debut", "fin"),
                     ("duree", "battement"),
-                    ("epoch_courante", "meilleure_epoch"),
+                    "meilleure_epoch",
                     ("declencheur", "lance_par"),
                     ("reprises", "arret_demande_par"),
                     ("hote", "pid"),
@@ -223,7 +223,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         run = get_object_or_404(TrainingLog, pk=pk)
         return JsonResponse(
             {
-                "fini": run.fin is not None or run.is_dead,
+                "etat": _state_of(run),
                 "avancement": render_to_string(PROGRESS, _progress_of(run)),
                 "courbes": training_curves(run.historique, run.meilleure_epoch),
             }
@@ -286,10 +286,16 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         return _json_lines(run.hyperparametres)
 
 
+def _state_of(run: TrainingLog) -> str:
+    """What the whole page is drawn for."""
+    return "mort" if run.is_dead else run.statut
+
+
 def _progress_of(run: TrainingLog) -> dict[str, Any]:
     elapsed = int(((run.fin or timezone.now()) - run.debut).total_seconds())
     return {
         "run": run,
+        "state": _state_of(run),
         "lives": run.fin is None and not run.is_dead,
         "is_dead": run.is_dead,
         "elapsed": f"{elapsed // 60} min {elapsed % 60:02} s",

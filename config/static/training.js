@@ -1,4 +1,5 @@
-// The page of a run that lives: how far it is, and its curves, every two seconds until it ends.
+// The page of a run that lives: how far it is, and its curves, every two seconds; when it begins, ends or
+// dies, the whole page.
 const PERIOD = 2000;
 const progress = document.getElementById("avancement");
 
@@ -7,7 +8,7 @@ async function refresh() {
     const answer = await fetch(progress.dataset.url, { headers: { Accept: "application/json" } });
     if (!answer.ok || answer.redirected) throw new Error(answer.status);
     const run = await answer.json();
-    if (run.fini) return location.reload();
+    if (run.etat !== progress.dataset.etat) return location.reload();
     progress.innerHTML = run.avancement;
     const curves = document.getElementById("courbes");
     const open = curves.querySelector("details")?.open;

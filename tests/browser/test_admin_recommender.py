@@ -1,6 +1,7 @@
 """The recommender in the administration, over a demonstration bank with a trained model."""
 
 import datetime as dt
+import os
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,7 @@ def test_no_page_is_broken_or_asks_anything_of_the_outside(bank, desk):
         ("/admin/core/epreuve/", "admin-epreuves"),
         (f"/admin/core/epreuve/{bank['epreuve']}/change/", "admin-epreuve"),
         ("/admin/recommender/traininglog/", "admin-entrainements"),
+        ("/admin/recommender/traininglog/entrainer/", "admin-reentrainer"),
         (f"/admin/recommender/traininglog/{bank['waiting']}/change/", "admin-en-attente"),
         (f"/admin/recommender/traininglog/{bank['traininglog']}/change/", "admin-entrainement"),
         ("/admin/recommender/activationmodele/", "admin-activations"),
@@ -90,4 +92,36 @@ def test_what_an_administrator_measures_reads_well(bank, desk):
     page.get_by_text("Ce qui lui est recommandé").wait_for()
     desk.look("admin-voir-comme")
     desk.look_at_the_other_width("admin-voir-comme")
+    assert desk.faults == []
+
+
+@pytest.fixture
+def living(transactional_db: None) -> int:
+    """A run of this process, after three epochs."""
+    User.objects.create_superuser("rachidi", password=PASSWORD)
+    losses = {"loss_entrainement": 0.4, "loss_validation": 0.5, "secondes": 0.1}
+    epochs = [
+        {**losses, "epoch": n, "ndcg_validation": n / 10, "learning_rate": 0.001} for n in (1, 2, 3)
+    ]
+    return TrainingLog.objects.create(
+        version="essai",
+        etape="apprentissage",
+        epoch_courante=3,
+        epoch_totale=9,
+        historique=epochs,
+        hote=os.uname().nodename,
+        pid=os.getpid(),
+    ).pk
+
+
+def test_a_run_is_watched_while_it_lives_and_is_told_to_stop(living, desk):
+    desk.sign_in("rachidi")
+    url = f"/admin/recommender/traininglog/{living}/"
+    desk.open_at_both_widths(f"{url}change/", "admin-en-cours")
+    with desk.page.expect_response(f"**{url}avancement/"):
+        pass
+    assert "epoch 3 sur 9" in desk.page.inner_text("#avancement")
+    assert desk.page.locator("#courbes svg").count() == 2
+    desk.page.get_by_role("button", name="Annuler").click()
+    desk.page.get_by_text("Arrêt demandé : il vient").wait_for()
     assert desk.faults == []

@@ -266,12 +266,12 @@ def test_a_run_tells_how_far_it_is(office, trained, django_assert_max_num_querie
     run = TrainingLog.objects.get()
     with django_assert_max_num_queries(4):
         said = office.get(f"{RUNS}{run.pk}/avancement/").json()
-    assert said["fini"] is True
+    assert said["etat"] == "termine"
     assert "Terminé" in said["avancement"]
     assert said["courbes"].count("<polyline") == 3
     TrainingLog.objects.update(statut="en_cours", fin=None, etape="final")
     said = office.get(f"{RUNS}{run.pk}/avancement/").json()
-    assert said["fini"] is False
+    assert said["etat"] == "en_cours"
     assert "apprentissage final" in said["avancement"]
     assert f'<progress max="{CONFIG.epochs}" value="{run.epoch_courante}"' in said["avancement"]
     assert "training.js" in office.get(f"{RUNS}{run.pk}/change/").content.decode()
@@ -279,6 +279,7 @@ def test_a_run_tells_how_far_it_is(office, trained, django_assert_max_num_querie
 
 def test_a_dead_run_says_so_and_asks_for_no_more(office, living):
     TrainingLog.objects.update(hote="elsewhere", battement=timezone.now() - DEAD_AFTER * 1.1)
+    assert office.get(f"{RUNS}{living.pk}/avancement/").json()["etat"] == "mort"
     page = office.get(f"{RUNS}{living.pk}/change/").content.decode()
     assert "ne donne plus signe de vie" in page
     assert "training.js" not in page
