@@ -146,6 +146,11 @@ MATRIX: dict[str, dict[str, tuple[int, ...]]] = {
 # Here everybody has come in.
 DOORS = ("token/", "mot-de-passe/", "fichiers/", "paquets/fichiers/", "sante/", "schema/", "docs/")
 
+# Here administrators alone have: others are not told which methods there are.
+ADMINISTRATION = tuple(
+    f"recommendations/{name}/" for name in ("entrainements", "modeles", "activations")
+)
+
 
 @pytest.fixture
 def world(mme_dossou: User, awa: User) -> dict[str, object]:
@@ -261,8 +266,10 @@ def ask(client: APIClient, method: str, route: str, world: dict[str, object]) ->
 
 
 def decided(method: str, route: str) -> tuple[int, ...]:
-    absent = 405 if route.startswith(DOORS) else 401
-    return MATRIX[route].get(method, (absent, 405, 405, 405, 405))
+    absent = (405 if route.startswith(DOORS) else 401, 405, 405, 405, 405)
+    if route.startswith(ADMINISTRATION):
+        absent = (401, 403, 403, 403, 405)
+    return MATRIX[route].get(method, absent)
 
 
 def tried(client: APIClient, method: str, route: str, world: dict[str, object]) -> int:
