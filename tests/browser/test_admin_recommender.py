@@ -125,3 +125,16 @@ def test_a_run_is_watched_while_it_lives_and_is_told_to_stop(living, desk):
     desk.page.get_by_role("button", name="Annuler").click()
     desk.page.get_by_text("Arrêt demandé : il vient").wait_for()
     assert desk.faults == []
+
+
+def test_a_model_is_activated_and_left_again(bank, desk):
+    desk.sign_in("rachidi")
+    desk.open_at_both_widths(f"{MODELS}/{bank['modelmetadata']}/activer/", "admin-activer")
+    page = desk.page
+    page.fill("[name=motif]", "Pour essayer une semaine")
+    page.get_by_role("button", name="Activer").click()
+    page.get_by_text("Le modèle essai sert, à la place de autre.").wait_for()
+    desk.open_at_both_widths(f"{MODELS}/", "admin-revenir")
+    page.get_by_role("button", name="Revenir au modèle précédent : autre").click()
+    page.get_by_text("Le modèle autre sert, à la place de essai.").wait_for()
+    assert desk.faults == []
