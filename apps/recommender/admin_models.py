@@ -18,7 +18,6 @@ from apps.recommender.admin_drift import DriftMixin
 from apps.recommender.admin_fiche import fiche_page
 from apps.recommender.admin_preview import PreviewMixin
 from apps.recommender.charts import quality_table
-from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, DeclencheurActivation, ModelMetadata
 from apps.recommender.services.activation import (
     ActivationRefused,
@@ -137,7 +136,7 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
                 par=cast(User, request.user),
                 instead_of=request.POST.get("actif"),
             )
-        except (ActivationRefused, CorruptArtifact, StorageAway) as error:
+        except (ActivationRefused, StorageAway) as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
             self._tell(request, activation)
@@ -176,7 +175,7 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
                 override=not model.may_serve,
                 instead_of=form.cleaned_data["actif"],
             )
-        except (ActivationRefused, CorruptArtifact, StorageAway) as error:
+        except (ActivationRefused, StorageAway) as error:
             form.add_error("motif", str(error))
             return False
         if activation:

@@ -18,7 +18,6 @@ from apps.core.filters import PageQuery, QueryString
 from apps.core.models import MOTIF_MAX, User
 from apps.core.schema import ERROR
 from apps.recommender import selectors
-from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import (
     ActivationModele,
     DeclencheurActivation,
@@ -130,7 +129,7 @@ def refusals() -> Iterator[None]:
         yield
     except MotiveMissing as error:
         raise ValidationError({"motif": str(error)}) from None
-    except (ActivationRefused, CorruptArtifact) as error:
+    except ActivationRefused as error:
         raise Conflict(str(error)) from None
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core.models import User
+from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, ModelMetadata
 from apps.recommender.services import model_files
 
@@ -31,6 +32,10 @@ class FilesGone(ActivationRefused):
     """The files of this model were pruned."""
 
 
+class UnusableFiles(ActivationRefused, CorruptArtifact):
+    """The files of this model are not those that were written."""
+
+
 class ActiveChanged(ActivationRefused):
     """Another model serves than the one that the caller saw."""
 
@@ -51,8 +56,8 @@ def activate(
     """Let this model serve, once its files are proven; None when it was serving already.
 
     override: though it was refused, for the reason in `motif`. instead_of: the version that must be
-    serving still, empty for none. Raises ActivationRefused, CorruptArtifact and StorageAway, which
-    leave the active one as it is.
+    serving still, empty for none. Raises ActivationRefused and StorageAway, which leave the active
+    one as it is.
     """
     _require_right(model, motif, override)
     _prove(model)
@@ -123,8 +128,11 @@ def _prove(model: ModelMetadata) -> None:
     from apps.recommender.ml import artifact
 
     _require_files(model)
-    with model_files.reading(model) as path:
-        artifact.load(path, sha256=model.sha256)
+    try:
+        with model_files.reading(model) as path:
+            artifact.load(path, sha256=model.sha256)
+    except CorruptArtifact as error:
+        raise UnusableFiles(str(error)) from error
 
 
 def _require_files(model: ModelMetadata) -> None:

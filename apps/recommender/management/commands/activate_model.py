@@ -4,19 +4,19 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from apps.recommender.ml.errors import CorruptArtifact
 from apps.recommender.models import ActivationModele, DeclencheurActivation, ModelMetadata
 from apps.recommender.services.activation import (
     ActivationRefused,
     FilesGone,
     NothingBefore,
+    UnusableFiles,
     activate,
     return_to_previous,
 )
 from apps.recommender.services.model_files import StorageAway
 
 UNKNOWN, CORRUPT, REFUSED = 2, 3, 4
-EXIT_CODES = {NothingBefore: UNKNOWN, FilesGone: CORRUPT}
+EXIT_CODES = {NothingBefore: UNKNOWN, FilesGone: CORRUPT, UnusableFiles: CORRUPT}
 
 
 class Command(BaseCommand):
@@ -57,7 +57,7 @@ class Command(BaseCommand):
                 activation = activate(
                     model, declencheur=declencheur, motif=motif, override=options["override"]
                 )
-        except (CorruptArtifact, StorageAway) as error:
+        except StorageAway as error:
             raise CommandError(str(error), returncode=CORRUPT) from None
         except ActivationRefused as error:
             code = EXIT_CODES.get(type(error), REFUSED)
