@@ -58,7 +58,6 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
         "nb_epreuves",
         "date_creation",
         "active_le",
-        "fichiers_supprimes_le",
     )
     list_filter = ("est_actif", "eligible", "architecture")
     list_select_related = ("training_log", "active_par")

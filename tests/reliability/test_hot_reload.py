@@ -48,6 +48,13 @@ users = User.objects.filter(role="etudiant").order_by("pk")[:8]
 print(*(AccessToken.for_user(user) for user in users), sep="\\n")
 """
 
+OFFICE = """
+from apps.core.models import User
+from apps.core.tokens import AccessToken
+
+print(AccessToken.for_user(User.objects.create_superuser("direction", password="x")))
+"""
+
 
 @pytest.fixture(scope="module")
 def two_models(taught: Bank, postgres: Postgres, redis: Redis) -> Iterator[Bank]:
@@ -106,6 +113,19 @@ def test_going_back_reaches_every_worker_and_gives_the_same_to_the_last_digit(
     serving.bank.manage("activate_model", "v2")
     assert answers_of(serving, students, "v2") != before
     serving.bank.manage("activate_model", "--previous")
+    assert answers_of(serving, students, "v1") == before
+
+
+def test_going_back_by_the_api_is_the_same_and_never_twice(
+    serving: Gunicorn, students: list[Client]
+) -> None:
+    before = answers_of(serving, students, "v1")
+    office = serving.client.with_token(serving.bank.python(OFFICE).strip())
+    models = "/api/recommendations/modeles"
+    assert office.post(f"{models}/v2/activer/", {"actif": "v1"}).status == 200
+    answers_of(serving, students, "v2")
+    assert office.post(f"{models}/revenir/", {"actif": "v2"}).status == 200
+    assert office.post(f"{models}/revenir/", {"actif": "v2"}).status == 409
     assert answers_of(serving, students, "v1") == before
 
 
