@@ -66,9 +66,11 @@ class Shown(Response):
         super().__init__(said, headers={"ETag": etag})
 
     def close(self) -> None:
-        if self.is_read:
-            log_answer(self.entry)
-        super().close()
+        try:
+            if self.is_read:
+                log_answer(self.entry)
+        finally:
+            super().close()
 
 
 @extend_schema(tags=["Recommandations"])

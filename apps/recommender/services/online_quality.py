@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count
 from django.utils import timezone
@@ -93,6 +94,7 @@ class OnlineQuality:
 
 def last_days(days: int) -> dict[str, list[dict[str, Any]]]:
     """For the statistics that anybody may read: counted once a minute."""
+    days = min(days, settings.JOURNAL_REPONSES_JOURS)
     key = f"reco:clics:1:{days}:{time.time() // 60:.0f}"
     tables: dict[str, list[dict[str, Any]]] | None = cache.get(key)
     if tables is None:
