@@ -147,6 +147,14 @@ def test_a_click_that_is_sent_again_counts_once(shown, api, awa):
     assert Interaction.objects.count() == 2
 
 
+def test_to_view_and_to_download_is_one_click(shown, api, awa):
+    with_file(Epreuve.objects.get(pk=ids(shown)[0]))
+    for how in ("view", "download"):
+        opened(api(awa), shown, how=how)
+    assert ReponseServie.objects.get().clics == "1"
+    assert Interaction.objects.filter(requete_id=shown["requete_id"]).count() == 2
+
+
 def test_a_view_without_an_id_may_be_joined_in_the_same_half_hour(shown, api, awa):
     api(awa).post(f"/api/epreuves/{ids(shown)[0]}/view/", {"contexte": "recherche"})
     joined = opened(api(awa), shown)
