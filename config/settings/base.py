@@ -31,7 +31,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "corsheaders",
-    "axes",
+    "config.apps.Axes",
     "django_tasks",
     "django_tasks_db",
     "apps.core",
