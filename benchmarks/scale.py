@@ -35,9 +35,9 @@ MODELS, TAKEN = ((500, 500), (500, 1000), (500, 2000), (1000, 500)), 30
 ANSWERS = 30
 CURVES = (
     ("entrainement_s", "entraînement", "#dc2626"),
-    ("memoire_mo", "mémoire d'un processus", "#2563eb"),
+    ("memoire_mo", "mémoire", "#2563eb"),
     ("fichiers_mo", "fichiers", "#d97706"),
-    ("reponse_ms", "temps d'une réponse", "#059669"),
+    ("reponse_ms", "réponse", "#059669"),
 )
 TABLES = """
     select relname, n_live_tup, pg_table_size(relid), pg_indexes_size(relid)
