@@ -19,6 +19,7 @@ from django.db.models import (
     QuerySet,
     Subquery,
     TextChoices,
+    Value,
     When,
 )
 from django.db.models.functions import Coalesce
@@ -117,7 +118,10 @@ def _weight() -> Case:
         for type_interaction, weight in feedback.WEIGHTS.items()
         if type_interaction != TypeInteraction.EVALUATION
     )
-    return Case(*by_type, default=by_note, output_field=IntegerField())
+    ours = When(
+        type_interaction=TypeInteraction.VUE, contexte__in=feedback.RECOMMENDED, then=Value(0)
+    )
+    return Case(ours, *by_type, default=by_note, output_field=IntegerField())
 
 
 def most_popular(popular: dict[int, Popularity]) -> list[int]:

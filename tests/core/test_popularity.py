@@ -75,5 +75,15 @@ def test_popularity_is_one_query(awa, django_assert_num_queries):
         assert len(popularity()) == 3
 
 
+@pytest.mark.parametrize("contexte", ["personnalisee", "similaire"])
+def test_a_view_of_what_was_recommended_does_not_make_it_popular(awa, koffi, contexte):
+    analyse = EpreuveFactory()
+    seen(awa, analyse, contexte=contexte)
+    assert popularity() == {}
+    seen(awa, analyse, contexte=contexte, type_interaction=TypeInteraction.TELECHARGEMENT)
+    seen(koffi, analyse, contexte="recherche")
+    assert popularity() == {analyse.pk: Popularity(3 + 1, 3 + 1)}
+
+
 def test_an_empty_bank_has_no_popularity():
     assert popularity() == {}

@@ -7,7 +7,12 @@ from django.utils import timezone
 
 from apps.core.models import Statut, TypeInteraction
 from apps.core.services.favoris import add_favori, remove_favori
-from apps.recommender.selectors import catalogue_texts, strongest_gestures, training_pairs
+from apps.recommender.selectors import (
+    catalogue_texts,
+    past_of,
+    strongest_gestures,
+    training_pairs,
+)
 from tests.factories import EpreuveFactory, EvaluationFactory, InteractionFactory, seen
 
 pytestmark = pytest.mark.django_db
@@ -47,6 +52,20 @@ def test_a_disliked_pair_is_no_positive_whatever_else_was_done(awa, note):
     seen(awa, epreuve, type_interaction=TypeInteraction.TELECHARGEMENT)
     EvaluationFactory(user=awa, epreuve=epreuve, note_pertinence=note)
     assert weights() == {}
+
+
+def test_a_view_that_we_caused_is_learnt_from_once_something_more_was_done(awa, koffi):
+    shown, found = EpreuveFactory.create_batch(2)
+    for student in (awa, koffi):
+        seen(student, shown, contexte="personnalisee")
+        seen(student, found, contexte="recherche")
+    seen(koffi, shown, contexte="personnalisee", type_interaction=TypeInteraction.TELECHARGEMENT)
+    assert weights() == {
+        (awa.pk, found.pk): 1,
+        (koffi.pk, found.pk): 1,
+        (koffi.pk, shown.pk): 3,
+    }
+    assert past_of(awa).item_ids.tolist() == [found.pk]
 
 
 def test_what_is_hidden_or_declined_is_not_learnt(awa, koffi):
