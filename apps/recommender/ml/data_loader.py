@@ -39,9 +39,8 @@ class Interactions:
         columns = (self.user_ids, self.item_ids, self.weights, self.timestamps)
         if len({len(column) for column in columns}) != 1:
             raise ValueError("Les quatre colonnes doivent avoir la même longueur.")
-        order = np.lexsort((self.item_ids, self.user_ids))
-        same_user = np.diff(self.user_ids[order]) == 0
-        if np.any(same_user & (np.diff(self.item_ids[order]) == 0)):
+        order = self._order()
+        if not _rise(self.user_ids[order], self.item_ids[order]):
             raise ValueError("Chaque paire (utilisateur, épreuve) ne doit figurer qu'une fois.")
 
     def __len__(self) -> int:
@@ -49,12 +48,26 @@ class Interactions:
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the rows, whatever their order and the machine's byte order."""
-        order = np.lexsort((self.item_ids, self.user_ids))
+        order = self._order()
         digest = hashlib.sha256()
         for column in (self.user_ids, self.item_ids, self.timestamps):
-            digest.update(column[order].astype("<i8").tobytes())
-        digest.update(self.weights[order].astype("<f4").tobytes())
+            digest.update(np.ascontiguousarray(column[order], "<i8").data)
+        digest.update(np.ascontiguousarray(self.weights[order], "<f4").data)
         return digest.hexdigest()
+
+    def _order(self) -> IntArray | slice:
+        """By both ids; as they come where they do, as from a bank: no copy is made then."""
+        if _rise(self.user_ids, self.item_ids):
+            return slice(None)
+        order: IntArray = np.lexsort((self.item_ids, self.user_ids))
+        return order
+
+
+def _rise(first: IntArray, second: IntArray) -> bool:
+    """Each pair comes after the one before, and so none comes twice."""
+    same = first[1:] == first[:-1]
+    rises = (first[1:] > first[:-1]) | (same & (second[1:] > second[:-1]))
+    return bool(rises.all())
 
 
 @dataclass(frozen=True)
