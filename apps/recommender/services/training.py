@@ -171,13 +171,13 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     training_group.limit_threads()
     watch.stage(Etape.LECTURE)
     interactions, metadata = _frozen_data(run)
-    training_group.share(folder_of(run), config)
     with pulse.felt(watch.pulse):
         dataset = forgetting(data_loader.split_by_date(interactions, metadata))
         _describe(run, dataset, interactions.fingerprint())
         checkpoints = OnDisk(folder_of(run), _identity(run), on_fault=partial(_tell, run))
 
         watch.stage(Etape.APPRENTISSAGE)
+        training_group.share(folder_of(run), config)
         model = of_architecture(config)
         fitted = checkpoints.named("apprentissage")
         model.fit(dataset, np.random.default_rng(config.seed), watch.epoch, watch.step, fitted)
