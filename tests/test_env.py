@@ -43,8 +43,13 @@ def test_nothing_reads_the_environment_past_config_env() -> None:
         for source in (ROOT / folder).rglob("*.py")
         if reader.search(source.read_text(encoding="utf-8"))
     }
-    # testing.py asks for xdist's worker, which is no setting.
-    assert readers == {"config/env.py", "config/settings/testing.py"}
+    # What xdist and torchrun tell the processes that they start is no setting.
+    told = {
+        "config/settings/testing.py",
+        "apps/recommender/ml/distributed.py",
+        "apps/recommender/services/training_group.py",
+    }
+    assert readers == {"config/env.py", *told}
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
