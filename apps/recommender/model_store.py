@@ -104,7 +104,8 @@ def _is_fresh() -> bool:
 def _refresh() -> None:
     row = ModelMetadata.objects.filter(est_actif=True).only(*_SEEN).first()
     if row is None:
-        _state.serving, _state.loaded = Serving(), None
+        # Its return is no second try.
+        _state.serving, _state.loaded, _state.tried = Serving(), None, None
     else:
         _serve(row)
     _state.checked_at = time.monotonic()
