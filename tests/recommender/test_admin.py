@@ -63,7 +63,7 @@ def test_a_model_shows_its_fiche_with_a_picture_and_a_table(trained, office):
     ]
     model.save()
     page = office.get(f"{MODELS}{model.pk}/change/").content.decode()
-    assert "NDCG@10 par filière" in page
+    assert "Gain de NDCG@10 sur la popularité, par filière" in page
     assert "MATH (12)" in page
     assert "[+0,1000 ; +0,4000]" in page
     for limit in model.fiche["limites"]:
