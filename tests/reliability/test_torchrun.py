@@ -55,7 +55,11 @@ class Torchrun(Server):
 def long(school: Bank) -> Iterator[Torchrun]:
     """A training that nobody waits for, past its first epoch."""
     with running(Torchrun(school.folder, bank=school, options=LONG)) as torchrun:
-        wait_until(lambda: last(school, "epoch_courante") != (0,), "the first epoch", 90)
+        wait_until(
+            lambda: last(school, "statut, epoch_courante > 0") == ("en_cours", True),
+            "the first epoch",
+            90,
+        )
         yield torchrun
 
 
