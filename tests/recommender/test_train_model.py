@@ -69,6 +69,8 @@ def test_another_run_in_progress_is_75(bank):
         "--negative-samples=0",
         "--architecture=magie",
         "--model-version=../x",
+        "--max-age-days=99999999999",
+        "--min-new-interactions=-5",
     ],
 )
 def test_an_option_that_makes_no_sense_is_2_and_starts_no_run(bank, option):

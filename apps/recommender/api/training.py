@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAdminUser
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from apps.core.exceptions import Conflict
 from apps.core.models import User
+from apps.core.schema import ERROR
 from apps.recommender.models import Declencheur, TrainingLog
 from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
 from apps.recommender.services import training_requests, training_runs
@@ -98,7 +99,7 @@ class TrainingOptionsSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError({error.option: str(error)}) from None
 
 
-ASKED = {202: AskedSerializer, 409: OpenApiResponse(description="Un autre l'empêche.")}
+ASKED = {202: AskedSerializer, 409: ERROR}
 
 
 @extend_schema(tags=["Entraînements"])

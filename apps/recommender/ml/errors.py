@@ -27,6 +27,10 @@ class PeerLost(MlError):
         )
 
 
+class OptionsOutdated(MlError):
+    """The options of a run that has waited are none of today's."""
+
+
 class UnknownArchitecture(MlError):
     """The name is not in the registry of architectures."""
 

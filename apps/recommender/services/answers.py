@@ -43,7 +43,10 @@ def count_click(
 ) -> str | None:
     """Receives core's `recommendation_followed`: it holds the lock, so clicks come one by one."""
     answer = ReponseServie.objects.filter(
-        pk=requete_id, user=user, date__gte=date - CLICK_WINDOW
+        pk=requete_id,
+        user=user,
+        user__personnalisation=True,
+        date__gte=date - CLICK_WINDOW,
     ).first()
     if answer is None or epreuve.pk not in answer.epreuves:
         return None

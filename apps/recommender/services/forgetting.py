@@ -91,9 +91,18 @@ def held_of(user: User, **kwargs: Any) -> dict[str, Any]:
         "modeles_actives": list(models.values("version", "active_le")),
         "activations": list(activations.values("active_le", "motif", version=F("modele__version"))),
         "recommandations_recues": list(answers.values(*_ANSWERED, requete_id=F("id"))),
-        "modeles_qui_me_connaissent": [
-            version
-            for version in model_files.versions()
-            if model_files.knows_user(version, user.pk)
-        ],
+        **_models_about(user),
     }
+
+
+def _models_about(user: User) -> dict[str, list[str]]:
+    """Those that know this person, and those of which nobody can say."""
+    known, unreadable = [], []
+    for version in model_files.versions():
+        try:
+            if model_files.knows_user(version, user.pk):
+                known.append(version)
+        except (CorruptArtifact, OSError) as error:
+            logger.error("Qui connaît le modèle %s ne se lit pas : %s", version, error)
+            unreadable.append(version)
+    return {"modeles_qui_me_connaissent": known, "modeles_illisibles": unreadable}

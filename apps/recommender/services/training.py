@@ -21,6 +21,7 @@ from apps.recommender.ml.errors import (
     DeviceUnavailable,
     InvalidVersion,
     MlError,
+    OptionsOutdated,
     PeerLost,
     VersionExists,
 )
@@ -112,7 +113,7 @@ def train_waiting(
         end(run, without_place, f"Pas commencé : {error}")
         raise
     with _ending(run):
-        config = TrainingConfig(**run.hyperparametres)
+        config = _config_of(run)
         _require_device(config)
         _remove_unregistered(run)
         require_free_version(run.version)
@@ -150,8 +151,8 @@ def _ending(run: TrainingLog) -> Iterator[None]:
         end(run, StatutEntrainement.ECHOUE, str(error))
         raise
     except MlError as error:
-        end(run, StatutEntrainement.ECHOUE, str(error))
-        discard(run)
+        if end(run, StatutEntrainement.ECHOUE, str(error)):
+            discard(run)  # It would end so again.
         raise
     except BaseException as error:
         end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
@@ -195,7 +196,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
         }
         patiently(lambda: write(run, **measured))
         verdict = patiently(partial(gate.judge, model, dataset, run.metriques))
-        told = fiche(run, interactions, dataset, tested, references, verdict)
+        told = patiently(partial(fiche, run, interactions, dataset, tested, references, verdict))
 
         # The figures above judge the recipe; what serves has learnt from the latest weeks too.
         watch.stage(Etape.FINAL)
@@ -206,9 +207,11 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
     watch.stage(Etape.ECRITURE)
     about = {
         "empreinte_donnees": run.empreinte_donnees,
-        "derniere_interaction": int(interactions.timestamps.max()),
+        # A date to come would keep every later model from being compared.
+        "derniere_interaction": min(int(interactions.timestamps.max()), int(run.debut.timestamp())),
         "fiche": told,
     }
+    _remove_unregistered(run)  # Its holder of before may have woken up, and written.
     info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
     row = _registered(run, config, info, about, verdict)
     # Who was erased since their past was read is in its files.
@@ -230,14 +233,38 @@ def _frozen_data(run: TrainingLog) -> tuple[Interactions, Metadata]:
         forget_runs(set(User.objects.values_list("pk", flat=True)))
         try:
             interactions, metadata = snapshot.read(folder)
-            if run.empreinte_donnees in {"", interactions.fingerprint()}:
+            fault = _fault_of(run, interactions)
+            if not fault:
                 return interactions, metadata
-            fault = "elles ont changé"
         except (OSError, ValueError, ArrowException) as error:
             fault = str(error)
         _tell(run, f"données gardées inutilisables, relues dans la base ({fault})")
-    snapshot.write(folder, selectors.training_pairs(), selectors.metadata())
-    return snapshot.read(folder)
+    while True:
+        snapshot.write(folder, selectors.training_pairs(), selectors.metadata())
+        # Somebody may have been erased while it was being read.
+        forget_runs(set(User.objects.values_list("pk", flat=True)))
+        if folder.is_dir():
+            return snapshot.read(folder)
+
+
+def _fault_of(run: TrainingLog, interactions: Interactions) -> str:
+    """Why data kept since the run stopped may not be learnt from; empty when they may."""
+    if run.empreinte_donnees not in {"", interactions.fingerprint()}:
+        return "elles ont changé"
+    consenting = User.objects.filter(is_active=True, personnalisation=True)
+    if not set(interactions.user_ids.tolist()) <= set(consenting.values_list("pk", flat=True)):
+        return "quelqu'un n'y consent plus"
+    return ""
+
+
+def _config_of(run: TrainingLog) -> TrainingConfig:
+    """Raises OptionsOutdated for a run that waited, or was stopped, before an update."""
+    try:
+        return TrainingConfig(**run.hyperparametres)
+    except (TypeError, ValueError) as error:
+        raise OptionsOutdated(
+            f"Ses réglages ne valent plus pour cette version ({error}) : lancez-en un autre."
+        ) from None
 
 
 def _identity(run: TrainingLog) -> dict[str, object]:
@@ -287,8 +314,12 @@ def _registered(
     try:
         patiently(partial(model_files.publish, run.version))
         return patiently(partial(_register, run, config, info, about, verdict))
-    except TrainingSuperseded:
-        model_files.remove(run.version)
+    except (KeyboardInterrupt, TrainingStopped, TrainingSuperseded):
+        row = TrainingLog.objects.get(pk=run.pk)
+        if row.reprises == run.reprises:  # Else the files are those of who resumed it.
+            if row.statut == StatutEntrainement.TERMINE:
+                return row.modele  # It was written: only the answer was lost.
+            model_files.remove(run.version)
         raise
 
 
@@ -302,6 +333,9 @@ def _register(
 ) -> ModelMetadata:
     """End the run and add its model, which becomes the active one if the gate lets it in."""
     write(run, statut=StatutEntrainement.TERMINE, fin=timezone.now(), etape="")
+    # The row is locked from here on: who asks later is told that there is nothing to stop.
+    if TrainingLog.objects.filter(pk=run.pk, arret_demande_le__isnull=False).exists():
+        raise TrainingStopped("Annulé à la demande.")
     model = ModelMetadata.objects.create(
         version=info.version,
         architecture=config.architecture,

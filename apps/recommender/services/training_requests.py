@@ -59,7 +59,8 @@ def request_resume(run: TrainingLog) -> None:
 def waits_for_nobody(run: TrainingLog) -> bool:
     """Who was to do it is gone: a worker killed just after it took the task, a process."""
     if settings.TACHES_EN_ARRIERE_PLAN:
-        return not _is_queued(run)
+        # A worker that has just taken it will say so in an instant.
+        return run.is_forgotten and not _is_queued(run)
     return run.lost_its_process
 
 

@@ -151,8 +151,14 @@ def take_place(run: TrainingLog) -> None:
         "hote": socket.gethostname(),
         "pid": os.getpid(),
     }
+    pk = run.pk
+
+    def take() -> None:
+        run.pk = pk  # A commit that was lost has left its own.
+        _take(run, taken)
+
     try:
-        patiently(transaction.atomic(lambda: _take(run, taken)))
+        patiently(transaction.atomic(take))
     except IntegrityError:
         raise TrainingInProgress(
             "Un autre entraînement vient de commencer : attendez sa fin ou annulez-le."
@@ -191,24 +197,25 @@ def _set(run: TrainingLog, values: dict[str, Any]) -> None:
         setattr(run, name, value)
 
 
-def end(run: TrainingLog, statut: str, erreur: str = "") -> None:
-    """A run ends once, by who holds it; one that is cancelled is not resumed.
+def end(run: TrainingLog, statut: str, erreur: str = "") -> bool:
+    """A run ends once, by who holds it; was it now? One that is cancelled is not resumed.
 
     An interruption that comes after its model is active changes nothing.
     """
     _renew_connection()
     values = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
-    TrainingLog.objects.filter(pk=run.pk, fin=None, reprises=run.reprises).update(**values)
+    ended = TrainingLog.objects.filter(pk=run.pk, fin=None, reprises=run.reprises).update(**values)
     run.refresh_from_db(fields=list(values))
-    if run.statut in {StatutEntrainement.TERMINE, StatutEntrainement.ANNULE}:
+    if ended and statut == StatutEntrainement.ANNULE:
         discard(run)
+    return bool(ended)
 
 
 def ask_to_stop(run: TrainingLog, *, par: User | None) -> None:
     """One that waits ends at once, one in progress within an epoch. Raises NotStoppable."""
     asked = {"arret_demande_le": timezone.now(), "arret_demande_par": par}
-    _held(run).filter(arret_demande_le=None).update(**asked)
-    _held(run, StatutEntrainement.EN_ATTENTE).update(**asked)
+    # Whatever it becomes meanwhile: a worker may be taking it.
+    TrainingLog.objects.filter(pk=run.pk, fin=None, arret_demande_le=None).update(**asked)
     run.refresh_from_db()
     if run.fin:
         raise NotStoppable(f"{run} : il n'y a plus rien à annuler.")
@@ -227,6 +234,8 @@ def folder_of(run: TrainingLog) -> Path:
 
 
 def folders() -> list[Path]:
+    """Those that are whole; what killed processes left aside is swept."""
+    disk.sweep(settings.ENTRAINEMENTS_DIR)
     found = settings.ENTRAINEMENTS_DIR.glob(f"{_PREFIX}*")
     return sorted(path for path in found if path.is_dir())
 
@@ -279,8 +288,9 @@ def reopen(run: TrainingLog) -> None:
         "arret_demande_le": None,
         "arret_demande_par": None,
     }
-    if not _held(run, run.statut).update(**values):
-        raise NotResumable(f"{run} : quelqu'un d'autre vient de le reprendre.")
+    stopped = run.statut in {StatutEntrainement.INTERROMPU, StatutEntrainement.ECHOUE}
+    if not (stopped and _held(run, run.statut).update(**values)):
+        raise NotResumable(f"{run} : il vient de finir, ou d'être repris par quelqu'un d'autre.")
     _set(run, values)
 
 

@@ -68,6 +68,11 @@ def test_a_refused_model_serves_only_by_override_and_for_a_reason(twins, office)
     assert ActivationModele.objects.first().derogation
 
 
+@pytest.mark.parametrize("version", ["%00", "..", "a%20b", "é"])
+def test_a_name_that_no_model_can_have_is_a_404(twins, office, version):
+    assert office.get(f"/api/recommendations/modeles/{version}/").status_code == 404
+
+
 def test_the_way_back_is_one_step(twins, office):
     answer = office.post(f"{URL}revenir/", {"actif": "v2"})
     assert (answer.status_code, answer.json()["version"], active()) == (200, "v1", "v1")

@@ -17,7 +17,7 @@ from apps.recommender import model_store
 from apps.recommender.ml import artifact
 from apps.recommender.ml.errors import CorruptArtifact, VersionExists
 from apps.recommender.models import ModelMetadata, TrainingLog
-from apps.recommender.services import model_files, training
+from apps.recommender.services import model_files, training, training_runs
 from apps.recommender.services.activation import activate
 from apps.recommender.services.comparison import Comparison
 from apps.recommender.services.forgetting import forget_erased, held_of
@@ -246,7 +246,7 @@ def test_a_training_waits_for_a_bucket_that_is_away(bucket, on, bank, monkeypatc
         return save(name, content)
 
     monkeypatch.setattr(storages["modeles"], "save", late)
-    monkeypatch.setattr(training, "RETRY_SECONDS", 1)
+    monkeypatch.setattr(training_runs, "RETRY_SECONDS", 1)
     assert training.train(CONFIG, version="v1").model.est_actif
     assert "coupure" in caplog.text
     assert names(bucket) == sorted(f"v1/{name}" for name in artifact.FILES)

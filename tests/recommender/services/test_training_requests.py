@@ -9,7 +9,12 @@ from django_tasks_db.models import DBTaskResult
 
 from apps.recommender.ml.errors import TooFewInteractions
 from apps.recommender.ml.hybrid import Hybrid
-from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.models import (
+    FORGOTTEN_AFTER,
+    ModelMetadata,
+    StatutEntrainement,
+    TrainingLog,
+)
 from apps.recommender.options import OptionRefused
 from apps.recommender.services import training, training_runs
 from apps.recommender.services.training_requests import request_training
@@ -117,6 +122,9 @@ def test_a_version_that_exists_is_refused_at_once(queue, ask, trained):
 def test_a_turn_that_a_killed_worker_lost_is_freed(queue, ask):
     lost = ask()
     DBTaskResult.objects.update(status="RUNNING")
+    with pytest.raises(TrainingInProgress):  # A worker has just taken it, perhaps.
+        ask()
+    TrainingLog.objects.update(battement=timezone.now() - FORGOTTEN_AFTER)
     ask()
     lost.refresh_from_db()
     assert lost.statut == StatutEntrainement.INTERROMPU

@@ -1,5 +1,5 @@
 import sys
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -33,6 +33,12 @@ from apps.recommender.services.training_runs import (
 USAGE, FAILED, REFUSED, BUSY, CANCELLED = 2, 3, 4, 75, 130
 
 Train = Callable[..., Outcome]
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 100_000):
+        raise ArgumentTypeError(f"{text} : donnez un entier de 1 à 100000.")
+    return int(text)
 
 
 class Command(BaseCommand):
@@ -81,7 +87,7 @@ class Command(BaseCommand):
         which.add_argument("--run", type=int, help=SUPPRESS)  # what `start_process` says
         parser.add_argument(
             "--min-new-interactions",
-            type=int,
+            type=_count,
             default=training_need.MIN_NEW_INTERACTIONS,
             metavar="N",
             help="avec --if-needed : paires (étudiant, épreuve) nouvelles qui suffisent "
@@ -89,7 +95,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--max-age-days",
-            type=int,
+            type=_count,
             default=training_need.MAX_AGE_DAYS,
             metavar="J",
             help="avec --if-needed : jours après lesquels une seule suffit (défaut : %(default)s)",
