@@ -58,6 +58,12 @@ def test_another_run_in_progress_is_75(bank):
     assert exit_code(*FAST) == 75
 
 
+@pytest.mark.parametrize("option", ["--max-age-days=99999999999", "--min-new-interactions=-5"])
+def test_a_need_that_makes_no_sense_is_named(db, option):
+    with pytest.raises(CommandError, match="donnez un entier de 1 à 100000"):
+        call_command("train_model", "--if-needed", option)
+
+
 @pytest.mark.parametrize(
     "option",
     [
@@ -69,8 +75,6 @@ def test_another_run_in_progress_is_75(bank):
         "--negative-samples=0",
         "--architecture=magie",
         "--model-version=../x",
-        "--max-age-days=99999999999",
-        "--min-new-interactions=-5",
     ],
 )
 def test_an_option_that_makes_no_sense_is_2_and_starts_no_run(bank, option):

@@ -205,4 +205,5 @@ def test_an_interaction_dated_in_the_future_does_not_switch_the_gate_off(bank):
     student, epreuve = bank.students["MATH"][0], bank.epreuves["PHYS"][0]
     InteractionFactory(user=student, epreuve=epreuve, date=timezone.now() + dt.timedelta(days=3650))
     model = training.train(CONFIG, version="v1").model
+    assert model.derniere_interaction
     assert model.derniere_interaction <= timezone.now()
