@@ -1,5 +1,6 @@
 """Models side by side: their curves, their figures and, when asked for, their answers."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from unfold.decorators import action
 
 from apps.recommender.charts import quality_table
 from apps.recommender.drawing import Interval, bars, figure, intervals, lines
+from apps.recommender.labels import decimal, loss_in_words, signed
 from apps.recommender.models import ModelMetadata
 from apps.recommender.services.comparison import Comparison, Gap, Overlap
 
@@ -86,17 +88,20 @@ def _page_of(models: list[int]) -> str:
 def _side_by_side(models: list[ModelMetadata]) -> dict[str, Any]:
     """What training kept of each."""
     figures: dict[str, dict[str, Any]] = {model.version: model.metriques for model in models}
-    prints = {model.training_log.empreinte_donnees for model in models}
     return {
         "models": models,
-        "measure": _page_of([model.pk for model in models]) + "&mesurer=1",
         "curves": [
             _curves("NDCG@10 sur la validation, par epoch", models, "ndcg_validation"),
             _curves("Perte sur la validation, par epoch", models, "loss_validation"),
         ],
         "figures": quality_table(figures),
-        "same_data": len(prints) == 1,
+        "same_data": _learnt_the_same(models),
+        "same_loss": len({loss_in_words(model.architecture) for model in models}) == 1,
     }
+
+
+def _learnt_the_same(models: Sequence[ModelMetadata]) -> bool:
+    return len({model.training_log.empreinte_donnees for model in models}) == 1
 
 
 def _curves(title: str, models: list[ModelMetadata], key: str) -> SafeString:
@@ -114,7 +119,7 @@ def _curves(title: str, models: list[ModelMetadata], key: str) -> SafeString:
     rows = [
         (
             f"{epoch:.0f}",
-            *(f"{points[epoch]:.4f}" if epoch in points else "–" for points in by_epoch.values()),
+            *(decimal(points[epoch]) if epoch in points else "–" for points in by_epoch.values()),
         )
         for epoch in epochs
     ]
@@ -130,9 +135,18 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "base": next(iter(comparison.predictors), None),
         "newest": comparison.newest,
         "gaps": _gaps(gaps),
-        "reasons": {gap.reason for gap in gaps if gap.reason},
+        "reasons": {_why_none(gap, comparison.models) for gap in gaps if gap.reason},
         "overlaps": [_overlap(overlap) for overlap in comparison.overlaps()],
     }
+
+
+def _why_none(gap: Gap, models: Sequence[ModelMetadata]) -> str:
+    if not _learnt_the_same(models):
+        return gap.reason
+    return (
+        "Rien de plus récent que leurs données pour les départager. Mais ces données sont les "
+        "mêmes : leurs chiffres sur le test, ci-dessus, se comparent un à un."
+    )
 
 
 def _gaps(gaps: list[Gap]) -> SafeString | None:
@@ -147,7 +161,7 @@ def _gaps(gaps: list[Gap]) -> SafeString | None:
     rows = [
         (
             gap.model.version,
-            *(f"{v:+.4f}" for v in (gap.difference.mean, gap.difference.low, gap.difference.high)),
+            *(signed(v) for v in (gap.difference.mean, gap.difference.low, gap.difference.high)),
             gap.difference.n_students,
             gap.difference.n_interactions,
         )
@@ -162,8 +176,9 @@ def _overlap(overlap: Overlap) -> SafeString:
     title = f"Épreuves communes aux dix premières de {overlap.a} et de {overlap.b}"
     counts = {str(common): number for common, number in enumerate(overlap.common)}
     note = (
+        f"En hauteur, les étudiants ; de gauche à droite, le nombre d'épreuves communes. "
         f"{overlap.n_students} étudiants tirés au sort ; ressemblance moyenne (Jaccard) : "
-        f"{overlap.jaccard:.2f}, de 0 (rien de commun) à 1 (les mêmes)."
+        f"{decimal(overlap.jaccard, 2)}, de 0 (rien de commun) à 1 (les mêmes)."
     )
     headers = ("épreuves communes", "étudiants")
     return figure(title, bars(title, counts), headers, counts.items(), note=note)

@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from apps.recommender.drawing import Interval, figure, intervals, table
-from apps.recommender.labels import METRICS, MODELS, signed
+from apps.recommender.labels import METRICS, MODELS, decimal, signed
 
 GROUPS = {
     "anciennete": "Gain de NDCG@10 sur la popularité, par ancienneté",
@@ -42,8 +42,9 @@ def comparison_in_words(comparison: dict[str, Any] | None) -> str:
     return (
         f"NDCG@10 {signed(comparison['difference'])} par rapport à {version}, intervalle à 95 % "
         f"{interval}, sur {comparison['interactions']} interactions de "
-        f"{comparison['etudiants']} étudiants, plus récentes que les données de {version} ; marge "
-        f"de {comparison['marge']:g}. Ici le nouveau n'a appris que des 80 % les plus anciens."
+        f"{comparison['etudiants']} étudiants, plus récentes que les données de {version} ; "
+        f"marge de {decimal(comparison['marge'])}. "
+        "Ici le nouveau n'a appris que des 80 % les plus anciens."
     )
 
 
@@ -51,7 +52,7 @@ def _metrics(rows: list[dict[str, Any]]) -> SafeString:
     cells = (
         (
             METRICS[row["nom"]],
-            _number(row["valeur"]),
+            decimal(row["valeur"]),
             _between(row["intervalle"]) if row["intervalle"] else "–",
         )
         for row in rows
@@ -63,7 +64,7 @@ def _references(rows: list[dict[str, Any]]) -> SafeString:
     cells = (
         (
             MODELS[row["nom"]],
-            _number(row["ndcg_at_10"]),
+            decimal(row["ndcg_at_10"]),
             signed(row["gain"]),
             _between(row["intervalle"], signed),
         )
@@ -90,8 +91,8 @@ def _group(slices: list[dict[str, Any]], name: str) -> SafeString | str:
         (
             row["nom"],
             row["etudiants"],
-            _number(row["valeur"]),
-            _number(row["popularite"]),
+            decimal(row["valeur"]),
+            decimal(row["popularite"]),
             _between(row["intervalle_gain"], signed),
         )
         for row in rows
@@ -100,10 +101,6 @@ def _group(slices: list[dict[str, Any]], name: str) -> SafeString | str:
     return figure(title, intervals(title, list(drawn)), headers, cells)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}".replace(".", ",")
-
-
-def _between(bounds: Sequence[float], say: Callable[[float], str] = _number) -> str:
+def _between(bounds: Sequence[float], say: Callable[[float], str] = decimal) -> str:
     low, high = bounds
     return f"[{say(low)} ; {say(high)}]"

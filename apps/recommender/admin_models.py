@@ -18,6 +18,7 @@ from apps.recommender.admin_drift import DriftMixin
 from apps.recommender.admin_fiche import fiche_page
 from apps.recommender.admin_preview import PreviewMixin
 from apps.recommender.charts import quality_table
+from apps.recommender.labels import decimal
 from apps.recommender.models import ActivationModele, DeclencheurActivation, ModelMetadata
 from apps.recommender.services.activation import (
     ActivationRefused,
@@ -96,7 +97,7 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
 
     @admin.display(description="NDCG@10 (test)")
     def ndcg(self, model: ModelMetadata) -> str:
-        return f"{model.metriques['ndcg_at_10']:.4f}" if model.metriques else "–"
+        return decimal(model.metriques["ndcg_at_10"]) if model.metriques else "–"
 
     @admin.display(description="qualité sur le test")
     def qualite(self, model: ModelMetadata) -> SafeString:

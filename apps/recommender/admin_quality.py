@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from apps.core.models import Contexte
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.drawing import Interval, bars, figure, intervals, table
-from apps.recommender.labels import SOURCES
+from apps.recommender.labels import SOURCES, decimal
 from apps.recommender.models import ModelMetadata, ReponseServie
 from apps.recommender.services.online_quality import CONCLUSIVE, OnlineQuality, Rate
 
@@ -172,7 +172,7 @@ def _cells(rate: Rate) -> tuple[object, ...]:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %".replace(".", ",")
+    return "–" if share is None else f"{decimal(100 * share, 1)} %"
 
 
 def verdicts(rates: Mapping[str, Rate]) -> list[str]:

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -26,7 +27,7 @@ from unfold.widgets import (
 from apps.core.models import User
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.charts import quality_table, training_curves
-from apps.recommender.labels import gain_in_words
+from apps.recommender.labels import decimal, gain_in_words
 from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
 from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
 from apps.recommender.services import training_requests, training_runs
@@ -41,7 +42,7 @@ PROGRESS = "admin/recommender/traininglog/progress.html"
 
 
 def _json_lines(values: dict[str, Any]) -> str:
-    return "\n".join(f"{key} : {value}" for key, value in values.items())
+    return "\n".join(f"{key} : {localize(value)}" for key, value in values.items())
 
 
 def _field_of(option: Option) -> forms.Field:
@@ -225,7 +226,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             {
                 "etat": _state_of(run),
                 "avancement": render_to_string(PROGRESS, _progress_of(run)),
-                "courbes": training_curves(run.historique, run.meilleure_epoch),
+                "courbes": _curves_of(run),
             }
         )
 
@@ -261,16 +262,16 @@ class TrainingLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="durée")
     def duree(self, run: TrainingLog) -> str:
-        return f"{(run.fin - run.debut).total_seconds():.1f} s" if run.fin else "–"
+        return f"{decimal((run.fin - run.debut).total_seconds(), 1)} s" if run.fin else "–"
 
     @admin.display(description="NDCG@10 (test)")
     def ndcg(self, run: TrainingLog) -> str:
         value = run.metriques.get("ndcg_at_10")
-        return "–" if value is None else f"{value:.4f}"
+        return "–" if value is None else decimal(value)
 
     @admin.display(description="courbes")
     def courbes(self, run: TrainingLog) -> SafeString:
-        drawn = training_curves(run.historique, run.meilleure_epoch)
+        drawn = _curves_of(run)
         return format_html('<div id="courbes">{}</div>', drawn)
 
     @admin.display(description="qualité sur le test")
@@ -289,6 +290,11 @@ class TrainingLogAdmin(ReadOnlyAdmin):
 def _state_of(run: TrainingLog) -> str:
     """What the whole page is drawn for."""
     return "mort" if run.is_dead else run.statut
+
+
+def _curves_of(run: TrainingLog) -> SafeString:
+    architecture = str(run.hyperparametres.get("architecture", ""))
+    return training_curves(run.historique, run.meilleure_epoch, architecture)
 
 
 def _progress_of(run: TrainingLog) -> dict[str, Any]:

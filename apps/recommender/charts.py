@@ -10,7 +10,8 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.recommender.labels import METRICS, MODELS
+from apps.recommender.drawing import table
+from apps.recommender.labels import METRICS, MODELS, decimal, loss_in_words
 
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 34
@@ -30,12 +31,14 @@ LOSSES = (
 QUALITY = (Curve("ndcg_validation", "validation", "#059669"),)
 
 
-def training_curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> SafeString:
+def training_curves(
+    history: Sequence[dict[str, Any]], best_epoch: int | None, architecture: str
+) -> SafeString:
     """Losses, and NDCG@10 on validation, per epoch; the best epoch is marked."""
     if not history:
         return SafeString("Aucune epoch terminée.")
     panels = (
-        panel("Perte (entropie croisée binaire)", LOSSES, history, best_epoch),
+        panel(f"Perte ({loss_in_words(architecture)})", LOSSES, history, best_epoch),
         panel("NDCG@10", QUALITY, history, best_epoch),
     )
     return format_html(
@@ -105,7 +108,7 @@ def _grid(scale: _Scale, along: str) -> SafeString:
             '<line x1="{}" x2="{}" y1="{}" y2="{}" stroke="currentColor" stroke-opacity=".15"/>'
             '<text x="{}" y="{}" text-anchor="end">{}</text>',
             (
-                (LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, f"{level:.3f}")
+                (LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, decimal(level, 3))
                 for level in levels
                 for y in (scale.y(level),)
             ),
@@ -145,7 +148,7 @@ def _line(scale: _Scale, curve: Curve, history: Sequence[dict[str, Any]], along:
         format_html_join(
             "",
             '<circle cx="{}" cy="{}" r="2.5" fill="{}"><title>{} {} : {}</title></circle>',
-            ((x, y, curve.colour, along, e[along], f"{e[curve.key]:.4f}") for x, y, e in points),
+            ((x, y, curve.colour, along, e[along], decimal(e[curve.key])) for x, y, e in points),
         ),
     )
 
@@ -179,11 +182,11 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
                 (
                     e["epoch"],
                     e.get("phase", ""),  # runs of before the phases have none
-                    f"{e['loss_entrainement']:.4f}",
-                    f"{e['loss_validation']:.4f}",
-                    f"{e['ndcg_validation']:.4f}",
-                    f"{e['learning_rate']:g}",
-                    f"{e['secondes']:.1f}",
+                    decimal(e["loss_entrainement"]),
+                    decimal(e["loss_validation"]),
+                    decimal(e["ndcg_validation"]),
+                    f"{e['learning_rate']:g}".replace(".", ","),
+                    decimal(e["secondes"], 1),
                 )
                 for e in history
             ),
@@ -192,24 +195,12 @@ def _table(history: Sequence[dict[str, Any]]) -> SafeString:
 
 
 def quality_table(rows: dict[str, dict[str, Any]]) -> SafeString:
-    """One line per model, one column per metric; it scrolls by itself where it is too wide."""
-    return format_html(
-        '<div style="overflow-x:auto" tabindex="0"><table><thead><tr><td></td>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>",
-        format_html_join(
-            "", '<th style="padding:0 .6rem">{}</th>', ((name,) for name in METRICS.values())
-        ),
-        format_html_join(
-            "",
-            '<tr><th style="text-align:left">{}</th>{}</tr>',
-            ((MODELS.get(name, name), _cells(metrics)) for name, metrics in rows.items()),
-        ),
+    """One line per model, one column per metric."""
+    cells = (
+        (
+            MODELS.get(name, name),
+            *(decimal(metrics[key]) if key in metrics else "–" for key in METRICS),
+        )
+        for name, metrics in rows.items()
     )
-
-
-def _cells(metrics: dict[str, Any]) -> SafeString:
-    return format_html_join(
-        "",
-        '<td style="padding:0 .6rem;text-align:right">{}</td>',
-        ((f"{metrics[key]:.4f}" if key in metrics else "–",) for key in METRICS),
-    )
+    return table(("modèle", *METRICS.values()), cells, "Qualité sur le test")

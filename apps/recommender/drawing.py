@@ -13,6 +13,8 @@ from typing import NamedTuple
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.recommender.labels import decimal, signed
+
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2", "#65a30d", "#64748b")
 # Whoever tells no colours apart tells these.
 DASHES = ("none", "7 3", "2 3", "9 3 2 3")
@@ -127,16 +129,28 @@ def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Sa
     left, right = min(x for x, _ in points), max(x for x, _ in points)
     low, high = _around([y for _, y in points])
 
-    def place(x: float, y: float) -> str:
+    def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (x - left) / ((right - left) or 1) * (WIDTH - LEFT - RIGHT)
-        return f"{across:.1f},{_y(y - low, high - low)}"
+        return round(across, 1), _y(y - low, high - low)
 
+    # Marked, for a line of one point is nothing to see.
     drawn = format_html_join(
         "",
-        '<polyline points="{}" fill="none" stroke="{}" stroke-width="2" stroke-dasharray="{}"/>',
+        '<polyline points="{0}" fill="none" stroke="{1}" stroke-width="2" stroke-dasharray="{2}"/>'
+        "{3}",
         (
-            (" ".join(place(*point) for point in line), colour, dash)
+            (
+                " ".join(f"{x},{y}" for x, y in placed),
+                colour,
+                dash,
+                format_html_join(
+                    "",
+                    '<circle cx="{}" cy="{}" r="2.5" fill="{}"/>',
+                    ((x, y, colour) for x, y in placed),
+                ),
+            )
             for line, colour, dash in zip(series.values(), cycle(COLOURS), cycle(DASHES))
+            for placed in ([place(*point) for point in line],)
         ),
     )
     ends = format_html(
@@ -177,7 +191,7 @@ def intervals(title: str, rows: Sequence[Interval]) -> SafeString:
                 "high": x(row.high),
                 "value": x(row.value),
                 "y": 36 * place + 28,
-                "said": f"{row.value:+.4f} [{row.low:+.4f} ; {row.high:+.4f}]",
+                "said": f"{signed(row.value)} [{signed(row.low)} ; {signed(row.high)}]",
                 "colour": COLOURS[0],
             }
             for place, row in enumerate(rows)
@@ -253,10 +267,11 @@ def _ceiling(value: float) -> float:
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
+    """With a margin; from nought at the least where nothing is below it."""
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
-    return low - margin, high + margin
+    return (low - margin if low < 0 else max(0.0, low - margin)), high + margin
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) else f"{value:.3f}"
+    return f"{value:.0f}" if value == int(value) else decimal(value, 3)

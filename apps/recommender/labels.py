@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from apps.recommender.ml.architectures import HYBRID
+
 METRICS = {
     "ndcg_at_10": "NDCG@10",
     "precision_at_10": "P@10",
@@ -31,6 +33,8 @@ SOURCES = {
     "recentes": "récentes",
     "aucune": "aucune recommandation",
 }
+# The others have the place in their list for a score.
+OF_THE_MODEL = {"ncf", "historique", "contenu"}
 # Why the model did not fill an answer alone, and what to do about it where something can be.
 FALLBACKS = {
     "aucun_modele": "aucun modèle ne sert",
@@ -54,11 +58,21 @@ def gain_in_words(metrics: dict[str, Any], references: dict[str, Any]) -> str:
     gain = metrics["ndcg_at_10"] - references["popularite"]["ndcg_at_10"]
     low, high = metrics["intervalle_gain_ndcg_at_10"]
     return (
-        f"Gain de NDCG@10 sur la popularité : {gain:+.4f}, intervalle à 95 % "
-        f"[{low:+.4f} ; {high:+.4f}] (bootstrap apparié sur les étudiants)."
+        f"Gain de NDCG@10 sur la popularité : {signed(gain)}, intervalle à 95 % "
+        f"[{signed(low)} ; {signed(high)}] (bootstrap apparié sur les étudiants)."
     )
 
 
-def signed(value: float) -> str:
-    """As French has it: +0,0123."""
-    return f"{value:+.4f}".replace(".", ",").replace("-", "−")
+def decimal(value: float, places: int = 4) -> str:
+    """As French has it: 0,0123."""
+    return f"{value:.{places}f}".replace(".", ",").replace("-", "−")
+
+
+def signed(value: float, places: int = 4) -> str:
+    """With a plus, too: +0,0123."""
+    return f"{value:+.{places}f}".replace(".", ",").replace("-", "−")
+
+
+def loss_in_words(architecture: str) -> str:
+    """What its training makes small; two of these have nothing to say to each other."""
+    return "softmax échantillonné" if architecture == HYBRID else "entropie croisée binaire"

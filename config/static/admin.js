@@ -12,3 +12,22 @@ function nameBoxes() {
 
 // Behind what makes the boxes, in the one queue that jQuery keeps.
 window.addEventListener("load", () => window.django?.jQuery?.(nameBoxes));
+
+// What takes seconds says so, and is asked for once; coming back to the page frees the button.
+function tellWorking({ target }) {
+  if (!target.dataset.occupe) return;
+  const button = target.querySelector("[type=submit]");
+  button.dataset.libre = button.textContent;
+  button.textContent = target.dataset.occupe;
+  button.disabled = true;
+}
+
+function freeButtons() {
+  for (const button of document.querySelectorAll("[data-libre]")) {
+    button.textContent = button.dataset.libre;
+    button.disabled = false;
+  }
+}
+
+document.addEventListener("submit", tellWorking);
+window.addEventListener("pageshow", freeButtons);

@@ -2,6 +2,7 @@ import dataclasses
 import datetime as dt
 import html
 import os
+import re
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -39,6 +40,16 @@ def test_a_model_shows_its_figures(trained, office):
     page = office.get(f"/admin/recommender/modelmetadata/{model.pk}/change/").content.decode()
     assert "NDCG@10" in page
     assert model.sha256 in page
+
+
+@pytest.mark.parametrize("what", ["traininglog", "modelmetadata"])
+def test_figures_are_as_french_writes_them(trained, office, what):
+    pk = {"traininglog": trained.run.pk, "modelmetadata": trained.model.pk}[what]
+    for path in ("", f"{pk}/change/"):
+        page = office.get(f"/admin/recommender/{what}/{path}").content.decode()
+        said = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+        assert re.search(r"\b0,[0-9]{3}", said)
+        assert not re.search(r"\b0\.[0-9]{3}", said)
 
 
 MODELS = "/admin/recommender/modelmetadata/"
@@ -294,5 +305,7 @@ def test_a_run_of_one_epoch_is_drawn(db):
         "learning_rate": 0.001,
         "secondes": 0.1,
     }
-    assert training_curves([entry], 1).count("<circle") == 3
-    assert "<td>mlp</td>" in training_curves([{**entry, "phase": "mlp"}], 1)
+    assert training_curves([entry], 1, "neumf").count("<circle") == 3
+    assert "<td>mlp</td>" in training_curves([{**entry, "phase": "mlp"}], 1, "neumf")
+    assert "entropie croisée binaire" in training_curves([entry], 1, "neumf")
+    assert "softmax échantillonné" in training_curves([entry], 1, "hybrid")

@@ -5,7 +5,8 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import Interaction
-from apps.recommender.models import ModelMetadata
+from apps.recommender.drawing import lines
+from apps.recommender.models import ModelMetadata, TrainingLog
 from apps.recommender.services.comparison import Comparison, _overlap
 from tests.factories import InteractionFactory
 
@@ -46,16 +47,16 @@ def test_curves_and_figures_stand_side_by_side_without_reading_a_file(two, offic
         path.unlink()
     page = read(office, *two)
     assert page.count("<polyline") == 4
-    assert "<td>" in page
+    assert "<td>0," in page
     assert "v1" in page
     assert "v2" in page
-    assert "mesurer=1" in page
+    assert 'data-occupe="Mesure en cours…"' in page
     assert "Écart de NDCG@10" not in page
 
 
 def test_twins_do_not_differ_and_give_the_same_lists(two, office):
     page = read(office, *two, mesurer=1)
-    assert '<th scope="row">v2</th><td>+0.0000</td><td>+0.0000</td><td>+0.0000</td>' in page
+    assert '<th scope="row">v2</th><td>+0,0000</td><td>+0,0000</td><td>+0,0000</td>' in page
     assert "Épreuves communes aux dix premières de v1 et de v2" in page
     assert "16 étudiants tirés au sort" in page
     (overlap,) = Comparison(two).overlaps()
@@ -91,8 +92,27 @@ def test_files_that_are_gone_are_told(two, office, broken, said):
 def test_with_nothing_newer_there_is_no_difference_to_tell(two, office):
     Interaction.objects.filter(date__gt=timezone.now() - dt.timedelta(days=1)).delete()
     page = read(office, *two, mesurer=1)
-    assert "Aucune interaction" in page
+    assert "leurs chiffres sur le test, ci-dessus, se comparent un à un" in page
+    assert "attendez-en" not in page
     assert "Épreuves communes" in page
+    assert "En hauteur, les étudiants" in page
+    TrainingLog.objects.filter(version="v2").update(empreinte_donnees="autre")
+    assert "attendez-en" in read(office, *two, mesurer=1)
+
+
+def test_losses_of_two_kinds_are_not_to_be_compared(two, office):
+    caution = "pas de la même perte"
+    assert caution not in read(office, *two)
+    ModelMetadata.objects.filter(version="v2").update(architecture="hybrid")
+    ModelMetadata.objects.filter(version="v1").update(architecture="gmf")
+    assert caution in read(office, *two)
+
+
+def test_a_model_of_one_epoch_is_drawn_and_no_axis_goes_below_nought():
+    drawn = lines("NDCG@10", {"v1": [(1, 0.0)], "v2": [(1, 0.0), (2, 0.04)]})
+    assert drawn.count("<circle") == 3
+    assert ">0</text>" in drawn
+    assert ">−0" not in drawn
 
 
 @pytest.mark.parametrize("asked", [{"modele": "1"}, {"modele": "x"}, {"modele": [1, 9]}])
