@@ -8,6 +8,7 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -15,7 +16,7 @@ from unfold.decorators import action
 
 from apps.core.models import Epreuve, Interaction, TypeInteraction, User
 from apps.recommender.drawing import table
-from apps.recommender.labels import SOURCES
+from apps.recommender.labels import OF_THE_MODEL, SOURCES, decimal, signed
 from apps.recommender.services.preview import Preview, seen_as
 from apps.recommender.services.recommendations import Reason
 
@@ -63,28 +64,25 @@ def _recommended(seen: Preview) -> SafeString:
     rows = (
         (
             one.rang,
-            _link(one.epreuve),
-            f"{one.score:.3f}",
-            SOURCES.get(one.source, one.source),
-            _reasons(one.raisons),
+            _under(one.epreuve, SOURCES[one.source], _reasons(one.raisons)),
+            decimal(one.score, 3) if one.source in OF_THE_MODEL else "–",
         )
         for one in seen.answer.recommendations
     )
-    headers = ("rang", "épreuve", "score", "d'où", "parce que")
+    headers = ("rang", "épreuve", "score")
     return table(headers, rows, "Recommandations de cette personne", "words")
 
 
-def _reasons(reasons: list[Reason]) -> SafeString | str:
-    return (
-        format_html_join(
-            "",
-            '<span class="reason">{} ({}, {}){}</span>',
-            (
-                (_link(one.epreuve), _gesture(one.geste), f"{one.contribution:+.3f}", _without(one))
-                for one in reasons
-            ),
-        )
-        or "–"
+def _reasons(reasons: list[Reason]) -> SafeString:
+    """One that would read as +0,000 is none."""
+    return format_html_join(
+        "",
+        '<span class="under">parce que : {} ({}, {}){}</span>',
+        (
+            (_link(one.epreuve), _gesture(one.geste), signed(one.contribution, 3), _without(one))
+            for one in reasons
+            if round(one.contribution, 3)
+        ),
     )
 
 
@@ -99,15 +97,21 @@ def _without(reason: Reason) -> str:
 def _done(seen: Preview) -> SafeString:
     rows: list[tuple[Any, ...]] = [
         (
-            f"{one.date:%d/%m/%Y}",
-            one.get_type_interaction_display(),
-            _link(one.epreuve),
-            one.get_contexte_display(),
+            f"{timezone.localtime(one.date):%d/%m/%Y}",
+            _under(
+                one.epreuve,
+                f"{one.get_type_interaction_display()}, {one.get_contexte_display().lower()}",
+            ),
         )
         for one in seen.last
     ]
-    headers = ("date", "geste", "épreuve", "d'où")
+    headers = ("date", "épreuve")
     return table(headers, rows, "Derniers gestes de cette personne", "words")
+
+
+def _under(epreuve: Epreuve, said: str, more: SafeString | str = "") -> SafeString:
+    """What is said of an épreuve, below its title: a phone has no room beside it."""
+    return format_html('{}<span class="under">{}</span>{}', _link(epreuve), said, more)
 
 
 def _link(epreuve: Epreuve) -> SafeString:

@@ -1,11 +1,16 @@
+import datetime as dt
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.cache import cache
 
 from apps.core.models import Interaction
 from apps.recommender import telemetry
+from apps.recommender.admin_preview import _reasons
 from apps.recommender.services.preview import CONSULTED, seen_as
-from tests.factories import UserFactory, seen
+from apps.recommender.services.recommendations import Reason
+from tests.factories import EpreuveFactory, UserFactory, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +45,28 @@ def test_the_page_shows_reasons_sources_and_what_was_done_last(trained, student,
     page = look(office, student)
     assert "Le modèle v1 connaît cette personne." in page
     assert page.count('<th scope="row">') == 17, "ten recommended, seven done"
-    assert "(vue, +" in page
+    assert re.search(r"parce que : <a [^>]*>[^<]*</a> \(vue, \+0,[0-9]{3}\)", page)
+
+
+def test_a_reason_that_would_read_as_nothing_is_none(student):
+    epreuve = EpreuveFactory()
+    reasons = [Reason(epreuve, amount, "vue") for amount in (0.0004, 0.0006)]
+    assert _reasons(reasons).count("parce que") == 1
+    assert "+0,000" not in _reasons(reasons)
+
+
+def test_only_the_model_gives_scores(bank, office, student):
+    page = look(office, student)
+    assert re.search(r">populaires</span></td><td>–</td>", page)
+    assert not re.search(r"<td>[01],[0-9]{3}</td>", page)
+
+
+def test_days_are_those_of_the_institute(bank, office, student):
+    midnight = dt.datetime(2026, 3, 1, 23, 30, tzinfo=dt.UTC)
+    Interaction.objects.filter(user=student).update(date=midnight)
+    page = look(office, student)
+    assert "02/03/2026" in page
+    assert "01/03/2026" not in page
 
 
 def test_to_look_counts_as_nothing_but_is_written_down(trained, student, office, rachidi):
@@ -66,7 +92,7 @@ def test_who_declined_is_shown_what_they_see(trained, student, office, api):
     page = look(office, student)
     assert "A refusé les recommandations personnalisées" in page
     assert "(vue, +" not in page
-    assert "modèle</td>" not in page
+    assert ">modèle<" not in page
 
 
 def test_a_newcomer_and_a_bank_without_a_model_have_a_page(bank, office, student):
