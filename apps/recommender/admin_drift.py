@@ -11,7 +11,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from apps.recommender.drawing import bars, figure, stacked
-from apps.recommender.services.coverage import Coverage, known_coverage, measure_coverage
+from apps.recommender.labels import decimal
+from apps.recommender.services.coverage import STUDENTS, Coverage, known_coverage, measure_coverage
 from apps.recommender.services.drift import DRIFTED, STABLE, Drift, Mix, Part, drift
 
 LEARNT = "appris"
@@ -33,6 +34,7 @@ class DriftMixin(ModelAdmin):  # type: ignore[misc]
             "mixes": [_mix(part) for part in now.parts],
             "arrivals": _arrivals(now),
             "coverage": coverage,
+            "drawn": STUDENTS,
             "asked": "mesurer" in request.GET,
             "pictures": _coverage(coverage) if coverage else [],
         }
@@ -40,7 +42,7 @@ class DriftMixin(ModelAdmin):  # type: ignore[misc]
 
 
 def _said(index: float | None) -> str:
-    return "–" if index is None else f"{index:.3f}"
+    return "–" if index is None else decimal(index, 3)
 
 
 def _verdict(index: float | None) -> str:

@@ -26,6 +26,9 @@ def test_each_picture_has_its_numbers(trained, bank, client, rachidi):
     assert page.count("<figure") == page.count("Les mêmes chiffres en tableau") == 6
     assert "Recherche" in page
     assert "Gini" not in page
+    # It says so while it works, and comes back to what it found.
+    assert '<form action="#couverture" data-occupe="Mesure en cours…">' in page
+    assert 'id="couverture"' in page
     page = read(client, mesurer=1)
     assert page.count("<figure") == 8
     assert "indice de Gini" in page

@@ -13,7 +13,8 @@ from apps.recommender import model_store, selectors
 from apps.recommender.services.catalogue import catalogue_generation
 from apps.recommender.services.top_lists import top_lists
 
-STUDENTS, SEED, KEPT_SECONDS = 200, 42, 3600
+# Of a student, 30 to 100 ms, by the size of the bank: so many fit in one request.
+STUDENTS, SEED, KEPT_SECONDS = 100, 42, 3600
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def known_coverage() -> Coverage | None:
 
 
 def measure_coverage() -> Coverage | None:
-    """Seconds; None without a model, or without a student whom it can score."""
+    """Three to ten seconds; None without a model, or without a student whom it can score."""
     predictor = model_store.active_model().predictor
     if predictor is None:
         return None
