@@ -540,10 +540,24 @@ class SignalementInline(TabularInline):  # type: ignore[misc]
         return False
 
 
+class ReportedFilter(admin.SimpleListFilter):
+    title = "signalements"
+    parameter_name = "signales"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("a_decider", "À décider")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Commentaire]
+    ) -> QuerySet[Commentaire]:
+        waiting = Signalement.objects.filter(traite=False).values("commentaire")
+        return queryset.filter(pk__in=waiting) if self.value() else queryset
+
+
 @admin.register(Commentaire)
 class CommentaireAdmin(ReadOnlyAdmin):
     list_display = ("extrait", "signale", "statut", "auteur", "epreuve", "date_creation")
-    list_filter = ("statut",)
+    list_filter = ("statut", ReportedFilter)
     list_select_related = ("auteur", "epreuve")
     search_fields = ("contenu", "auteur__username", "epreuve__titre")
     # What was reported and waits for a decision comes first.

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
@@ -23,6 +24,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "health": now,
         # French puts a space before a colon, where no line may end.
         "warnings": [warning.replace(" :", "\N{NO-BREAK SPACE}:") for warning in now.warnings()],
+        "counted_together": bool(settings.REDIS_URL),
         "by_day": _by_day(now),
         "sources": _shares(served.by_source, SOURCES, served.requests),
         "reasons": _shares(served.by_reason, FALLBACKS, served.requests),

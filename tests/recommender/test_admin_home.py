@@ -1,9 +1,11 @@
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
+from apps.core.models import Interaction
 from apps.recommender import model_store, telemetry
 from apps.recommender.labels import FALLBACKS, SOURCES
 from apps.recommender.models import ModelMetadata, TrainingLog
@@ -20,6 +22,8 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+ALONE = "chaque processus ne compte que ses propres réponses"
 
 
 @pytest.fixture
@@ -52,6 +56,18 @@ def test_the_home_counts_the_active_students_whom_the_model_never_met(trained, b
     assert "33 % des étudiants actifs sont inconnus du modèle : ré-entraînez." in page
     assert "(1 sur 21)" in page
     assert "des épreuves publiées sont inconnues" not in page
+
+
+def test_a_month_without_anybody_is_not_a_perfect_one(trained, home):
+    Interaction.objects.all().delete()
+    page = home()
+    assert "Aucun étudiant actif ce mois : rien à mesurer." in page
+    assert "(0 sur 0)" not in page
+
+
+def test_answers_that_one_process_counts_alone_are_told(home, settings):
+    settings.REDIS_URL = ""
+    assert ALONE in home()
 
 
 def test_a_few_students_are_no_reason_to_train_again(trained, bank, home):
@@ -107,6 +123,7 @@ def test_the_home_opens_while_redis_is_away(trained, home, settings):
     page = home()
     assert "Redis ne répond pas : les chiffres des réponses manquent." in page
     assert "Inconnu : Redis ne répond pas." in page
+    assert ALONE not in page
 
 
 def test_a_run_in_progress_has_its_bar_and_goes_before_one_that_waits(home):
@@ -131,6 +148,18 @@ def test_what_waits_for_a_moderator_is_counted(home, settings):
         ("imports à confirmer", 3),
     ):
         assert f"{line}</a></dt><dd>{number}</dd>" in page
+
+
+def test_reported_comments_are_a_click_away_and_the_others_are_not(client, rachidi):
+    SignalementFactory(commentaire=CommentaireFactory(contenu="Celui-ci est grossier"))
+    SignalementFactory(commentaire=CommentaireFactory(contenu="Celui-là est jugé"), traite=True)
+    CommentaireFactory(contenu="Celui-là est poli")
+    client.force_login(rachidi)
+    (link,) = re.findall(r'href="([^"]*)">commentaires signalés', client.get("/admin/").text)
+    page = client.get(link).text
+    assert "grossier" in page
+    assert "jugé" not in page
+    assert "poli" not in page
 
 
 @pytest.mark.parametrize(("minutes", "day"), [(-1, -2), (1, -1), (31, -1)])
