@@ -28,7 +28,12 @@ from apps.core.models import User
 from apps.recommender.admin_base import ReadOnlyAdmin
 from apps.recommender.charts import quality_table, training_curves
 from apps.recommender.labels import decimal, gain_in_words
-from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
+from apps.recommender.models import (
+    Declencheur,
+    ModelMetadata,
+    StatutEntrainement,
+    TrainingLog,
+)
 from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
 from apps.recommender.services import training_requests, training_runs
 from apps.recommender.services.training_runs import (
@@ -39,6 +44,7 @@ from apps.recommender.services.training_runs import (
 
 LIFE = "admin/recommender/traininglog/life.html"
 PROGRESS = "admin/recommender/traininglog/progress.html"
+QUALITY = "admin/recommender/traininglog/quality.html"
 
 
 def _json_lines(values: dict[str, Any]) -> str:
@@ -58,7 +64,9 @@ def _field_of(option: Option) -> forms.Field:
         return forms.BooleanField(required=False, widget=UnfoldBooleanWidget, **common)
     if option.bounds is None:
         return forms.FloatField(
-            widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}), **common
+            localize=True,  # a French keyboard types 0,002
+            widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
+            **common,
         )
     least, most = option.bounds
     return forms.IntegerField(
@@ -93,23 +101,21 @@ class TrainingForm(forms.Form):
 class TrainingLogAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
-        "statut",
+        "etat",
         "version",
         "debut",
         "duree",
-        "meilleure_epoch",
         "ndcg",
-        "declencheur",
         "lance_par",
     )
     actions_list = ("train_page",)
     change_form_outer_before_template = LIFE
     list_filter = ("statut", "declencheur")
-    list_select_related = ("lance_par",)
+    list_select_related = ("lance_par", "modele")
     search_fields = ("empreinte_donnees", "erreur", "version")
     date_hierarchy = "debut"
     fieldsets = (
-        (None, {"fields": (("statut", "version"), "erreur", "courbes", "qualite")}),
+        (None, {"fields": (("etat", "version"), "devenir", "erreur", "courbes", "qualite")}),
         (
             "Déroulement",
             {
@@ -127,8 +133,6 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             "Données et réglages",
             {
                 "fields": (
-                    ("nb_utilisateurs", "nb_epreuves"),
-                    "nb_interactions",
                     "reglages",
                     "empreinte_donnees",
                 )
@@ -171,7 +175,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             return self._page_of(run)
         context = self.admin_site.each_context(request) | {
             "title": "Ré-entraîner",
-            "opts": self.opts,
+            "model_admin": self,  # unfold's header has a title beside it, and none beside `opts`
             "form": form,
         }
         return TemplateResponse(request, "admin/recommender/traininglog/train.html", context)
@@ -187,7 +191,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         except OptionRefused as error:
             form.add_error(error.option, str(error))
         except TrainingInProgress as error:
-            form.add_error(None, str(error))
+            form.add_error(None, _with_the_way(error))
         return None
 
     # --- The page of a run ---
@@ -207,7 +211,9 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         run = get_object_or_404(TrainingLog, pk=pk)
         try:
             move(run)
-        except (NotStoppable, NotResumable, TrainingInProgress) as error:
+        except TrainingInProgress as error:
+            self.message_user(request, _with_the_way(error), messages.ERROR)
+        except (NotStoppable, NotResumable) as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
             self.log_change(request, run, said)
@@ -215,7 +221,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
         return self._page_of(run)
 
     def _page_of(self, run: TrainingLog) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:recommender_traininglog_change", args=[run.pk]))
+        return HttpResponseRedirect(_url_of(run))
 
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
         """What the page shows anew every two seconds while the run lives."""
@@ -260,6 +266,22 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             said = f"Cet entraînement n'a pas commencé : {training_requests.what_to_do(run)}"
             self.message_user(request, said, messages.WARNING)
 
+    @admin.display(description="état", ordering="statut")
+    def etat(self, run: TrainingLog) -> str:
+        model = _model_of(run)
+        return f"{run.etat}, {_fate(model)}" if model else run.etat
+
+    @admin.display(description="ce qu'il a donné")
+    def devenir(self, run: TrainingLog) -> SafeString | str:
+        model = _model_of(run)
+        if model is None:
+            return "Aucun modèle." if run.fin else "Rien encore."
+        page = reverse("admin:recommender_modelmetadata_change", args=[model.pk])
+        why = f" : {model.motif_refus}" if model.motif_refus else "."
+        return format_html(
+            '<a class="underline" href="{}">Modèle {}</a>, {}{}', page, model, _fate(model), why
+        )
+
     @admin.display(description="durée")
     def duree(self, run: TrainingLog) -> str:
         return f"{decimal((run.fin - run.debut).total_seconds(), 1)} s" if run.fin else "–"
@@ -272,7 +294,12 @@ class TrainingLogAdmin(ReadOnlyAdmin):
     @admin.display(description="courbes")
     def courbes(self, run: TrainingLog) -> SafeString:
         drawn = _curves_of(run)
-        return format_html('<div id="courbes">{}</div>', drawn)
+        return format_html(
+            '<div id="courbes">{}</div><p class="mt-2">Une epoch est un passage sur toutes les '
+            "paires d'apprentissage ; la meilleure est celle qui classe le mieux sur validation."
+            "</p>",
+            drawn,
+        )
 
     @admin.display(description="qualité sur le test")
     def qualite(self, run: TrainingLog) -> SafeString | str:
@@ -280,11 +307,38 @@ class TrainingLogAdmin(ReadOnlyAdmin):
             return "Non mesurée."
         name = str(run.hyperparametres.get("architecture", "modèle"))
         table = quality_table({name: run.metriques} | run.references)
-        return format_html("{}<p>{}</p>", table, gain_in_words(run.metriques, run.references))
+        gain = gain_in_words(run.metriques, run.references)
+        return render_to_string(QUALITY, {"table": table, "gain": gain})
 
     @admin.display(description="hyper-paramètres")
     def reglages(self, run: TrainingLog) -> str:
         return _json_lines(run.hyperparametres)
+
+
+def _url_of(run: TrainingLog) -> str:
+    return reverse("admin:recommender_traininglog_change", args=[run.pk])
+
+
+def _with_the_way(error: TrainingInProgress) -> str:
+    """To the run that holds the place."""
+    if error.run is None:
+        return str(error)
+    return format_html(
+        '{} <a class="underline" href="{}">Ouvrir sa page</a>', error, _url_of(error.run)
+    )
+
+
+def _model_of(run: TrainingLog) -> ModelMetadata | None:
+    return getattr(run, "modele", None)
+
+
+def _fate(model: ModelMetadata) -> str:
+    """What became of it."""
+    if model.est_actif:
+        return "actif" if model.eligible else "actif par dérogation"
+    if not model.eligible:
+        return "refusé"
+    return "activé, puis remplacé" if model.active_le else "pas activé"
 
 
 def _state_of(run: TrainingLog) -> str:

@@ -114,7 +114,12 @@ class TrainingLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Entraînement {self.pk} — {self.get_statut_display()}"
+        return f"Entraînement {self.pk}"
+
+    @property
+    def etat(self) -> str:
+        """In words; its row alone says of a dead one that it is in progress."""
+        return "Sans signe de vie" if self.is_dead else self.get_statut_display()
 
     @property
     def is_forgotten(self) -> bool:

@@ -13,23 +13,35 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": DEVICES,
 }
 WORDS = {
-    "architecture": ("Architecture", "hybrid, la plus juste, ou gmf, mlp, neumf"),
-    "epochs": ("Epochs", "nombre d'epochs au plus ; l'arrêt précoce en fait souvent moins"),
+    "architecture": ("Architecture", "la plus juste, hybrid, ou gmf, mlp, neumf"),
+    "epochs": (
+        "Epochs",
+        "passages sur les données, au plus ; l'arrêt précoce en fait souvent moins",
+    ),
     "batch_size": (
         "Taille de lot",
-        "paires par lot (hybrid), ou lignes, négatifs compris (gmf, mlp, neumf)",
+        "exemples lus avant chaque correction du modèle : paires (hybrid), ou lignes, négatifs "
+        "compris (gmf, mlp, neumf)",
     ),
     "embedding_dim": (
         "Dimension",
-        "dimension des facteurs (hybrid), ou des embeddings de chaque branche",
+        "combien de nombres décrivent chaque étudiant et chaque épreuve : facteurs (hybrid), ou "
+        "embeddings de chaque branche",
     ),
     "learning_rate": (
         "Taux d'apprentissage",
-        "taux d'apprentissage ; gmf, mlp et neumf le réduisent sur un plateau",
+        "ampleur de chaque correction : plus petit, plus lent et plus stable ; gmf, mlp et neumf "
+        "le réduisent sur un plateau",
     ),
-    "device": ("Appareil", "cpu ou cuda"),
-    "negative_samples": ("Négatifs", "échantillons négatifs par positif"),
-    "seed": ("Graine", "la même donne les mêmes poids sur CPU"),
+    "device": (
+        "Appareil",
+        "le processeur, cpu, ou la carte NVIDIA de la machine qui entraîne, cuda, si elle en a une",
+    ),
+    "negative_samples": (
+        "Négatifs",
+        "épreuves que l'étudiant n'a pas prises, tirées pour chacune de celles qu'il a prises",
+    ),
+    "seed": ("Graine", "départ du hasard : la même donne les mêmes poids sur CPU"),
     "pretraining": (
         "Préentraînement",
         "pour neumf seulement : entraîner d'abord seules ses parties, gmf puis mlp",

@@ -5,6 +5,8 @@ import os
 import re
 
 import pytest
+import torch
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
@@ -19,6 +21,10 @@ from apps.recommender.services import training
 from tests.recommender.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
+
+
+RUNS = "/admin/recommender/traininglog/"
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 
 
 @pytest.fixture
@@ -160,6 +166,54 @@ def test_a_failed_run_has_a_page_too(office, db):
     assert "Aucune interaction" in page
 
 
+def page_of(client, run):
+    return html.unescape(client.get(f"{RUNS}{run.pk}/change/").content.decode())
+
+
+@pytest.mark.parametrize(
+    ("became", "said"),
+    [
+        ({}, "actif."),
+        ({"est_actif": False}, "activé, puis remplacé."),
+        ({"est_actif": False, "active_le": None}, "pas activé."),
+        (
+            {"est_actif": False, "eligible": False, "motif_refus": "Moins bon que v0."},
+            "refusé : Moins bon que v0.",
+        ),
+        (
+            {"eligible": False, "motif_refus": "Moins bon.", "derogation": "Essai"},
+            "actif par dérogation : Moins bon.",
+        ),
+    ],
+)
+def test_a_run_says_what_became_of_its_model(trained, office, became, said):
+    ModelMetadata.objects.update(**became)
+    page = page_of(office, trained.run)
+    assert f'href="{MODELS}{trained.model.pk}/change/">Modèle v1</a>, {said}' in page
+    fate = said.rstrip(".").partition(" : ")[0]
+    assert f"Terminé, {fate}<" in html.unescape(office.get(RUNS).content.decode())
+
+
+def test_a_run_explains_the_words_of_its_figures(trained, office):
+    page = page_of(office, trained.run)
+    for word in ("NDCG@10</strong> :", "RMSE</strong> :", "Une epoch est", "paires positives ("):
+        assert word in page
+
+
+def test_a_run_that_has_read_nothing_counts_nothing_and_tells_as_soon_as_it_has(office, living):
+    url = f"{RUNS}{living.pk}/avancement/"
+    assert "Données : –" in " ".join(office.get(url).json()["avancement"].split())
+    assert "utilisateurs" not in page_of(office, living)
+    TrainingLog.objects.update(nb_utilisateurs=40, nb_epreuves=60, nb_interactions=900)
+    assert "40 utilisateurs, 60 épreuves, 900 paires" in office.get(url).json()["avancement"]
+
+
+def test_the_journal_of_actions_does_not_keep_the_state_of_a_run(queue, office, db):
+    office.post(f"{RUNS}entrainer/", FORM)
+    run = TrainingLog.objects.get()
+    assert LogEntry.objects.get().object_repr == f"Entraînement {run.pk}"
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(31, True), (20, False)])
 def test_a_run_that_no_worker_takes_says_how_to_start_one(queue, office, seconds, said):
     asked = timezone.now() - dt.timedelta(seconds=seconds)
@@ -171,7 +225,6 @@ def test_a_run_that_no_worker_takes_says_how_to_start_one(queue, office, seconds
 
 # --- Retraining ------------------------------------------------------------------------------
 
-RUNS = "/admin/recommender/traininglog/"
 FORM = {
     "architecture": "hybrid",
     "epochs": 3,
@@ -207,6 +260,7 @@ def test_a_training_is_asked_for_and_its_page_comes_at_once(queue, office, rachi
         ({"learning_rate": "nan"}, "nombre"),
         ({"pretraining": "on"}, "ne vaut que pour neumf"),
         ({"version": "../x"}, "ne peut nommer un modèle"),
+        pytest.param({"device": "cuda"}, "choisissez l'appareil cpu", marks=without_cuda),
     ],
 )
 def test_an_option_that_makes_no_sense_is_said_in_the_form(office, db, wrong, said):
@@ -216,9 +270,29 @@ def test_an_option_that_makes_no_sense_is_said_in_the_form(office, db, wrong, sa
     assert not TrainingLog.objects.exists()
 
 
-def test_a_second_training_is_refused_in_the_form(office, living):
+def test_a_worker_may_have_the_card_that_this_machine_lacks(queue, office, db):
+    office.post(f"{RUNS}entrainer/", FORM | {"device": "cuda"})
+    assert TrainingLog.objects.get().hyperparametres["device"] == "cuda"
+
+
+@pytest.mark.parametrize("rate", ["0,002", "0.002"])
+def test_a_rate_is_written_with_a_comma_or_a_point(queue, office, db, rate):
+    office.post(f"{RUNS}entrainer/", FORM | {"learning_rate": rate})
+    assert TrainingLog.objects.get().hyperparametres["learning_rate"] == 0.002
+
+
+def test_the_form_bears_its_title_and_advises(office, db):
+    page = html.unescape(office.get(f"{RUNS}entrainer/").content.decode())
+    title = page.partition("<h1")[2].partition("</h1>")[0]
+    assert "Ré-entraîner" in title
+    assert "Laissez ces réglages tels quels" in page
+
+
+def test_a_second_training_is_refused_in_the_form_which_leads_to_the_first(office, living):
     page = html.unescape(office.post(f"{RUNS}entrainer/", FORM).content.decode())
+    assert f"Entraînement {living.pk} en cours depuis" in page
     assert "attendez sa fin ou annulez-le" in page
+    assert f'href="{RUNS}{living.pk}/change/">Ouvrir sa page</a>' in page
 
 
 @pytest.fixture
@@ -294,6 +368,8 @@ def test_a_dead_run_says_so_and_asks_for_no_more(office, living):
     page = office.get(f"{RUNS}{living.pk}/change/").content.decode()
     assert "ne donne plus signe de vie" in page
     assert "training.js" not in page
+    for shown in (page, office.get(RUNS).content.decode()):
+        assert "Sans signe de vie" in shown
 
 
 def test_a_run_of_one_epoch_is_drawn(db):

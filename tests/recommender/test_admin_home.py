@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.core.models import Interaction
 from apps.recommender import model_store, telemetry
 from apps.recommender.labels import FALLBACKS, SOURCES
-from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.models import DEAD_AFTER, ModelMetadata, TrainingLog
 from apps.recommender.services import recommendations, reports
 from apps.recommender.services.health import health
 from tests.conftest import REDIS_OPTIONS
@@ -132,6 +132,14 @@ def test_a_run_in_progress_has_its_bar_and_goes_before_one_that_waits(home):
     page = home()
     assert f"/admin/recommender/traininglog/{run.pk}/change/" in page
     assert '<progress max="12" value="3"' in page
+
+
+def test_a_dead_run_is_told_with_the_way_to_it(home):
+    run = TrainingLog.objects.create(battement=timezone.now() - DEAD_AFTER * 1.1)
+    page = home()
+    there = f'href="/admin/recommender/traininglog/{run.pk}/change/">Entraînement {run.pk}</a>'
+    assert f"{there} ne donne plus signe de vie" in page.replace("&nbsp;", " ")
+    assert f"{there} — sans signe de vie" in page
 
 
 def test_what_waits_for_a_moderator_is_counted(home, settings):

@@ -96,5 +96,5 @@ class TrainingConfig:
             raise InvalidOption(
                 "pretraining",
                 f"pretraining ne vaut que pour neumf, pas pour {self.architecture} : "
-                "retirez l'option ou donnez --architecture neumf.",
+                "retirez l'option ou choisissez l'architecture neumf.",
             )

@@ -60,7 +60,7 @@ def require_device(name: str) -> torch.device:
     """The device; raises DeviceUnavailable where there is none of that name."""
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceUnavailable(
-            "Aucune carte CUDA utilisable sur cette machine : entraînez avec --device cpu."
+            "Aucune carte CUDA utilisable sur cette machine : choisissez l'appareil cpu."
         )
     return torch.device(name)
 

@@ -99,8 +99,6 @@ class Health:
                 "Aucun travailleur n'a pris l'entraînement demandé : lancez "
                 "« python manage.py db_worker »."
             )
-        if self.run and self.run.is_dead:
-            yield "L'entraînement en cours ne donne plus signe de vie : relancez-le."
         yield from self._about_answers()
 
     def _about_answers(self) -> Iterator[str]:

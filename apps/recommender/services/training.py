@@ -90,7 +90,7 @@ def train(
     """Run the whole pipeline; whatever happens, the row of the run says how it ended."""
     version = version or default_version(config)
     require_free_place()
-    _require_device(config)
+    require_device(config)
     require_free_version(version)
     run = new_run(config, version, declencheur, lance_par)
     take_place(run)
@@ -114,7 +114,7 @@ def train_waiting(
         raise
     with _ending(run):
         config = _config_of(run)
-        _require_device(config)
+        require_device(config)
         _remove_unregistered(run)
         require_free_version(run.version)
         return _train(run, config, Watch(run, on_epoch, on_step))
@@ -134,7 +134,7 @@ def resume(
 
 
 def default_version(config: TrainingConfig) -> str:
-    return f"{timezone.now():%Y%m%d-%H%M%S}-{config.architecture}"
+    return f"{timezone.localtime():%Y%m%d-%H%M%S}-{config.architecture}"
 
 
 @contextmanager
@@ -276,7 +276,7 @@ def _tell(run: TrainingLog, fault: str) -> None:
     logger.warning("%s : %s", run, fault)
 
 
-def _require_device(config: TrainingConfig) -> None:
+def require_device(config: TrainingConfig) -> None:
     from apps.recommender.ml import trainer
 
     trainer.require_device(config.device)

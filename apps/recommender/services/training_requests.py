@@ -14,7 +14,7 @@ from django_tasks_db.models import DBTaskResult
 from apps.core.models import User
 from apps.core.tasks import hand_over
 from apps.recommender.ml.config import TrainingConfig
-from apps.recommender.ml.errors import InvalidVersion, VersionExists
+from apps.recommender.ml.errors import DeviceUnavailable, InvalidVersion, VersionExists
 from apps.recommender.models import Declencheur, StatutEntrainement, TrainingLog
 from apps.recommender.options import OptionRefused
 from apps.recommender.services import training, training_runs
@@ -33,6 +33,7 @@ def request_training(
     Raises OptionRefused and TrainingInProgress.
     """
     version = version or training.default_version(config)
+    _require_device(config)
     try:
         training.require_free_version(version)
     except (InvalidVersion, VersionExists) as error:
@@ -45,6 +46,16 @@ def request_training(
         run.save()
         _hand_over(run)
     return run
+
+
+def _require_device(config: TrainingConfig) -> None:
+    """Where this machine is to train; that of a worker may have the card that this one lacks."""
+    if settings.TACHES_EN_ARRIERE_PLAN or config.device == "cpu":
+        return
+    try:
+        training.require_device(config)
+    except DeviceUnavailable as error:
+        raise OptionRefused("device", str(error)) from None
 
 
 def request_resume(run: TrainingLog) -> None:

@@ -41,7 +41,11 @@ Epoch = Callable[[dict[str, Any]], None]
 
 
 class TrainingInProgress(Exception):
-    """Another run holds the one place there is."""
+    """Another run holds the one place there is: `run`, where it is known."""
+
+    def __init__(self, message: str, run: TrainingLog | None = None) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class TrainingStopped(Exception):
@@ -118,8 +122,9 @@ def require_free_place() -> None:
     for run in TrainingLog.objects.filter(statut=StatutEntrainement.EN_COURS):
         if not run.is_dead:
             raise TrainingInProgress(
-                f"{run} depuis {timezone.localtime(run.debut):%H:%M}"
-                " : attendez sa fin ou annulez-le."
+                f"{run} en cours depuis {timezone.localtime(run.debut):%H:%M}"
+                " : attendez sa fin ou annulez-le.",
+                run,
             )
         end(run, StatutEntrainement.INTERROMPU, "Le processus s'est arrêté sans prévenir.")
 
@@ -134,7 +139,8 @@ def one_turn() -> Iterator[None]:
         waiting = "Un entraînement attend déjà "
         who = "un travailleur : lancez `python manage.py db_worker`."
         raise TrainingInProgress(
-            waiting + (who if settings.TACHES_EN_ARRIERE_PLAN else "son tour.")
+            waiting + (who if settings.TACHES_EN_ARRIERE_PLAN else "son tour."),
+            TrainingLog.objects.filter(statut=StatutEntrainement.EN_ATTENTE).first(),
         ) from None
 
 

@@ -270,7 +270,7 @@ def test_cuda_without_cuda_is_one_clear_sentence_before_any_work(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     told: list[object] = []
-    with pytest.raises(DeviceUnavailable, match="--device cpu"):
+    with pytest.raises(DeviceUnavailable, match="l'appareil cpu"):
         Hybrid(replace(CONFIG, device="cuda")).fit(
             board, np.random.default_rng(5), on_epoch=told.append
         )

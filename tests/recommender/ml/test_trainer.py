@@ -249,7 +249,7 @@ def test_cuda_without_cuda_is_one_clear_sentence_before_any_work(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     steps: list[int] = []
-    with pytest.raises(DeviceUnavailable, match="--device cpu"):
+    with pytest.raises(DeviceUnavailable, match="l'appareil cpu"):
         fit(
             board,
             TrainingConfig("neumf", device="cuda"),

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -44,6 +45,12 @@ def test_a_request_waits_with_its_options_and_its_task(queue, ask, rachidi):
     assert run.hyperparametres == dataclasses.asdict(CONFIG)
     assert run.epoch_totale == CONFIG.epochs
     assert DBTaskResult.objects.get().args_kwargs["args"][0] == run.pk
+
+
+def test_a_default_name_tells_the_hour_of_the_institute(monkeypatch):
+    moment = dt.datetime(2026, 5, 4, 23, 30, tzinfo=dt.UTC)
+    monkeypatch.setattr(timezone, "now", lambda: moment)
+    assert training.default_version(CONFIG).startswith("20260505-003000-")
 
 
 def test_the_task_trains_the_run_that_waited(queue, ask, bank):
