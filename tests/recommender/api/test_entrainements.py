@@ -2,6 +2,7 @@ import dataclasses
 import os
 
 import pytest
+import torch
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
@@ -52,6 +53,9 @@ def test_a_training_is_asked_for_and_says_where_to_follow_it(queue, office, rach
     assert DBTaskResult.objects.count() == 1
 
 
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
 @pytest.mark.parametrize(
     ("body", "attr", "said"),
     [
@@ -61,6 +65,7 @@ def test_a_training_is_asked_for_and_says_where_to_follow_it(queue, office, rach
         ({"pretraining": True}, "pretraining", "ne vaut que pour neumf"),
         ({"epoch": 3}, "epoch", "Option inconnue : choisissez parmi architecture, epochs"),
         ({"version": "../x"}, "version", "ne peut nommer un modèle"),
+        pytest.param({"device": "cuda"}, "device", "l'appareil cpu", marks=without_cuda),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named_and_starts_nothing(office, body, attr, said):
