@@ -275,7 +275,7 @@ class TrainingLogAdmin(ReadOnlyAdmin):
     def devenir(self, run: TrainingLog) -> SafeString | str:
         model = _model_of(run)
         if model is None:
-            return "Aucun modèle." if run.fin else "Rien encore."
+            return "Rien encore." if _lives(run) else "Aucun modèle."
         page = reverse("admin:recommender_modelmetadata_change", args=[model.pk])
         why = f" : {model.motif_refus}" if model.motif_refus else "."
         return format_html(
@@ -341,6 +341,10 @@ def _fate(model: ModelMetadata) -> str:
     return "activé, puis remplacé" if model.active_le else "pas activé"
 
 
+def _lives(run: TrainingLog) -> bool:
+    return run.fin is None and not run.is_dead
+
+
 def _state_of(run: TrainingLog) -> str:
     """What the whole page is drawn for."""
     return "mort" if run.is_dead else run.statut
@@ -356,7 +360,7 @@ def _progress_of(run: TrainingLog) -> dict[str, Any]:
     return {
         "run": run,
         "state": _state_of(run),
-        "lives": run.fin is None and not run.is_dead,
+        "lives": _lives(run),
         "is_dead": run.is_dead,
         "elapsed": f"{elapsed // 60} min {elapsed % 60:02} s",
     }

@@ -366,7 +366,8 @@ def test_a_dead_run_says_so_and_asks_for_no_more(office, living):
     TrainingLog.objects.update(hote="elsewhere", battement=timezone.now() - DEAD_AFTER * 1.1)
     assert office.get(f"{RUNS}{living.pk}/avancement/").json()["etat"] == "mort"
     page = office.get(f"{RUNS}{living.pk}/change/").content.decode()
-    assert "ne donne plus signe de vie" in page
+    assert "Son processus s'est tu : annulez-le." in page
+    assert "Aucun modèle." in page
     assert "training.js" not in page
     for shown in (page, office.get(RUNS).content.decode()):
         assert "Sans signe de vie" in shown
