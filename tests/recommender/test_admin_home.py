@@ -88,6 +88,12 @@ def answered(**fields) -> None:
     telemetry.record(**{"version": "v1", "cached": False, "seconds": 0.01} | fields)
 
 
+def test_the_home_says_that_a_refused_model_serves(trained, home):
+    assert "par dérogation" not in home()
+    ModelMetadata.objects.update(eligible=False, derogation="Seul à connaître les L1")
+    assert "sert par dérogation (« Seul à connaître les L1 »)" in home()
+
+
 def test_every_source_and_every_reason_has_its_words():
     assert set(SOURCES) == {*recommendations.SOURCES, reports.NONE}
     assert set(FALLBACKS) == set(recommendations.REPLIS)

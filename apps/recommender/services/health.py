@@ -84,6 +84,11 @@ class Health:
             )
         elif self.age_days is not None and self.age_days > OLD_AFTER_DAYS:
             yield f"Le modèle a {self.age_days} jours : ré-entraînez."
+        if self.model and not self.model.eligible:
+            yield (
+                f"Le modèle {self.model}, refusé à l'entraînement, sert par dérogation "
+                f"(« {self.model.derogation} ») : activez-en un autre, ou ré-entraînez."
+            )
         students, epreuves = self.unknown_students, self.unknown_epreuves
         if students and students.exceeds(UNKNOWN_STUDENTS, of=ENOUGH_STUDENTS):
             yield (
