@@ -17,6 +17,9 @@ from tests.factories import PASSWORD, seen
 
 pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transaction=True)]
 
+# As long as names that nobody chose.
+OTHER = "20261126-222000-hybrid-autre"
+
 
 @pytest.fixture
 def bank(transactional_db: None) -> dict[str, int | str]:
@@ -28,7 +31,7 @@ def bank(transactional_db: None) -> dict[str, int | str]:
     create_demo_bank(users=40, epreuves=60, interactions=2400, seed=42, reset=False)
     config = TrainingConfig(epochs=12, batch_size=64, embedding_dim=16, learning_rate=0.005)
     training.train(config, version="essai")
-    training.train(replace(config, epochs=5, architecture="gmf"), version="autre")
+    training.train(replace(config, epochs=5, architecture="gmf"), version=OTHER)
     _use_it()
     User.objects.create_superuser("rachidi", password=PASSWORD)
     model = ModelMetadata.objects.get(version="essai")
@@ -36,7 +39,7 @@ def bank(transactional_db: None) -> dict[str, int | str]:
     opened = (Epreuve.objects.first(), model.training_log, model)
     asked = timezone.now() - dt.timedelta(minutes=5)
     waiting = TrainingLog.objects.create(statut="en_attente", version="suivant", battement=asked)
-    other = ModelMetadata.objects.get(version="autre").pk
+    other = ModelMetadata.objects.get(version=OTHER).pk
     rows = {row._meta.model_name: row.pk for row in opened}
     return rows | {"waiting": waiting.pk, "other": other, "student": student.username}
 
@@ -140,8 +143,8 @@ def test_a_model_is_activated_and_left_again(bank, desk):
     page = desk.page
     page.fill("[name=motif]", "Pour essayer une semaine")
     page.get_by_role("button", name="Activer").click()
-    page.get_by_text("Le modèle essai sert, à la place de autre.").wait_for()
+    page.get_by_text(f"Le modèle essai sert, à la place de {OTHER}.").wait_for()
     desk.open_at_both_widths(f"{MODELS}/", "admin-revenir")
-    page.get_by_role("button", name="Revenir au modèle précédent : autre").click()
-    page.get_by_text("Le modèle autre sert, à la place de essai.").wait_for()
+    page.get_by_role("button", name=f"Revenir au modèle précédent : {OTHER}").click()
+    page.get_by_text(f"Le modèle {OTHER} sert, à la place de essai.").wait_for()
     assert desk.faults == []
