@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
+from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -22,6 +23,7 @@ from apps.recommender.labels import decimal
 from apps.recommender.models import ActivationModele, DeclencheurActivation, ModelMetadata
 from apps.recommender.services.activation import (
     ActivationRefused,
+    MotiveMissing,
     activate,
     active_model,
     previous_model,
@@ -31,7 +33,7 @@ from apps.recommender.services.model_files import StorageAway
 
 
 class ActivationForm(forms.Form):
-    """`actif` is the version that the page showed as serving."""
+    """`actif` is the version that the page showed as serving; the page itself renews it."""
 
     motif = forms.CharField(
         label="Motif",
@@ -40,7 +42,7 @@ class ActivationForm(forms.Form):
         help_text="Pour le journal des activations.",
         widget=UnfoldAdminTextareaWidget({"rows": 3}),
     )
-    actif = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
+    actif = forms.CharField(max_length=64, required=False)
 
 
 @admin.register(ModelMetadata)
@@ -110,6 +112,12 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
     def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("recommender.change_modelmetadata"))
 
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[UnfoldAction]:
+        """None on the page of the one that serves."""
+        if ModelMetadata.objects.filter(pk=object_id, est_actif=True).exists():
+            return []
+        return cast(list[UnfoldAction], super().get_actions_detail(request, object_id))
+
     def get_urls(self) -> list[URLPattern]:
         back = path(
             "revenir/",
@@ -150,9 +158,7 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
         model = cast(ModelMetadata | None, self.get_object(request, object_id))
         if model is None:
             raise Http404
-        active = active_model()
-        shown = {"actif": active.version if active else ""}
-        form = ActivationForm(request.POST or None, initial=shown)
+        form = ActivationForm(request.POST or None)
         if form.is_valid() and self._activated(request, model, form):
             page = reverse("admin:recommender_modelmetadata_change", args=[object_id])
             return HttpResponseRedirect(page)
@@ -160,7 +166,7 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
             "title": f"Activer {model}",
             "opts": self.opts,
             "original": model,
-            "active": active,
+            "active": active_model(),
             "form": form,
         }
         return TemplateResponse(request, "admin/recommender/modelmetadata/activate.html", context)
@@ -172,11 +178,12 @@ class ModelMetadataAdmin(ComparisonMixin, DriftMixin, PreviewMixin, ReadOnlyAdmi
                 declencheur=DeclencheurActivation.ADMIN,
                 par=cast(User, request.user),
                 motif=form.cleaned_data["motif"],
-                override=not model.may_serve,
+                override=not model.eligible,
                 instead_of=form.cleaned_data["actif"],
             )
         except (ActivationRefused, StorageAway) as error:
-            form.add_error("motif", str(error))
+            field = "motif" if isinstance(error, MotiveMissing) else None
+            form.add_error(field, str(error))
             return False
         if activation:
             self._tell(request, activation)
@@ -198,10 +205,14 @@ class ActivationModeleAdmin(ReadOnlyAdmin):
         "precedente",
         "declencheur",
         "active_par",
-        "derogation",
+        "par_derogation",
         "motif",
     )
     list_filter = ("declencheur", "derogation")
     list_select_related = ("modele", "precedente", "active_par")
     search_fields = ("modele__version", "motif")
     date_hierarchy = "active_le"
+
+    @admin.display(description="dérogation", empty_value="", ordering="derogation")
+    def par_derogation(self, activation: ActivationModele) -> str:
+        return "par dérogation" if activation.derogation else ""

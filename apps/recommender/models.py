@@ -181,6 +181,8 @@ class ModelMetadata(models.Model):
     )
     metriques = models.JSONField("métriques", default=dict)
     fiche = models.JSONField("fiche de modèle", default=dict)
+    # Of `ml.comparison.Measured`: no names, an order that only the same data give again.
+    ndcg_par_etudiant = models.JSONField(default=list, editable=False)
     derniere_interaction = models.DateTimeField(
         "dernière interaction apprise", null=True, blank=True
     )
@@ -221,11 +223,6 @@ class ModelMetadata(models.Model):
         return self.version
 
     @property
-    def may_serve(self) -> bool:
-        """Training let it, or somebody who said why."""
-        return self.eligible or bool(self.derogation)
-
-    @property
     def learnt_until(self) -> dt.datetime:
         """Nothing that came after is in its data; a model of before this was kept had no later."""
         return self.derniere_interaction or self.training_log.debut
@@ -257,6 +254,8 @@ class ActivationModele(models.Model):
     declencheur = models.CharField("déclencheur", max_length=12, choices=DeclencheurActivation)
     motif = models.TextField("motif", blank=True)
     derogation = models.BooleanField("dérogation", default=False)
+    # Of one that went back: the activation whose stay goes on.
+    reprend = models.ForeignKey("self", models.PROTECT, null=True, editable=False, related_name="+")
 
     class Meta:
         verbose_name = "activation"

@@ -112,6 +112,26 @@ def test_a_refused_model_asks_for_the_reason(twins, office):
     assert active() == "v1"
     shown = office.get(f"{MODELS}{twins['v1'].pk}/change/").content.decode()
     assert "v2 oublie les L1" in shown
+    journal = office.get("/admin/recommender/activationmodele/").content.decode()
+    assert journal.count("par dérogation") == 1
+
+
+def test_what_was_refused_for_a_page_too_old_can_be_asked_again(twins, office):
+    page = f"{MODELS}{twins['v1'].pk}/activer/"
+    stale = office.post(page, {"actif": "v9", "motif": "v2 se répète"})
+    assert list(stale.context["form"].errors) == ["__all__"]
+    told = stale.content.decode()
+    assert "v2 sert, et non plus v9" in told
+    assert "v2 se répète</textarea>" in told
+    assert '<input type="hidden" name="actif" value="v2">' in told
+    office.post(page, {"actif": "v2", "motif": "v2 se répète"})
+    assert active() == "v1"
+
+
+def test_only_a_model_that_does_not_serve_has_a_button_to_activate_it(twins, office):
+    for version, offered in (("v1", True), ("v2", False)):
+        page = office.get(f"{MODELS}{twins[version].pk}/change/").content.decode()
+        assert ("/activer" in page) is offered
 
 
 def test_the_way_back_is_one_click_on_the_list(twins, office):

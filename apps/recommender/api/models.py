@@ -105,7 +105,8 @@ class SwitchSerializer(QueryString):
 
 class ActivateSerializer(SwitchSerializer):
     deroger = serializers.BooleanField(
-        default=False, help_text="L'activer bien qu'il soit refusé, pour la raison dite en `motif`."
+        default=False,
+        help_text="L'activer bien qu'il soit refusé, pour la raison dite en `motif`.",
     )
 
 
@@ -192,7 +193,10 @@ class ReturnView(APIView):
         request=SwitchSerializer, responses={200: ModeleDetailSerializer, 400: ERROR, 409: ERROR}
     )
     def post(self, request: Request) -> Response:
-        """Remettre en service le modèle qui servait avant le modèle actif."""
+        """Remettre en service le modèle qui servait avant le modèle actif, et n'était pas refusé.
+
+        Encore une fois, et c'est celui d'avant : jamais celui qui vient d'être quitté.
+        """
         asked = SwitchSerializer.read_body(request)
         with refusals():
             activation = return_to_previous(

@@ -21,7 +21,7 @@ class ActivationRefused(Exception):
 
 
 class ModelRefused(ActivationRefused):
-    """Training judged that this model may not serve, and nobody overrode it."""
+    """Training judged that this model may not serve, and the caller does not override it."""
 
 
 class MotiveMissing(ActivationRefused):
@@ -59,32 +59,35 @@ def activate(
     serving still, empty for none. Raises ActivationRefused and StorageAway, which leave the active
     one as it is.
     """
-    _require_right(model, motif, override)
     _prove(model)
     with models_locked():
         active = active_model()
         _require_unchanged(active, instead_of)
+        if active == model:
+            return None
+        _require_right(model, motif, override)
         return _switch(active, model, declencheur, par, motif)
 
 
 def return_to_previous(
     *, declencheur: str, par: User | None = None, motif: str = "", instead_of: str | None = None
 ) -> ActivationModele:
-    """Let the model serve again that served before the active one; raises as `activate`."""
+    """Undo the activation of the active model, down to one that was not refused.
+
+    Raises as `activate`. Going back again goes further back, never to a model that was just left.
+    """
     seen = active_model()
     _require_unchanged(seen, instead_of)
-    model = _before(seen)
-    if seen is None or model is None:
+    stay = _stay_before(seen)
+    if seen is None or stay is None:
         raise NothingBefore("Le journal ne connaît pas de modèle qui servait avant : nommez-en un.")
+    model = stay.modele
     _prove(model)
     with models_locked():
         # Proving took a moment: another return may have come first, and two would undo each other.
         active = active_model()
         _require_unchanged(active, seen.version)
-        returned = _switch(active, model, declencheur, par, motif)
-    if returned is None:
-        raise ActiveChanged(f"Le modèle {model} sert déjà.")
-    return returned
+        return _switch(active, model, declencheur, par, motif, reprend=stay)
 
 
 def active_model() -> ModelMetadata | None:
@@ -92,13 +95,23 @@ def active_model() -> ModelMetadata | None:
 
 
 def previous_model() -> ModelMetadata | None:
-    """The one that served before the active one."""
-    return _before(active_model())
+    """The one that going back would let serve."""
+    stay = _stay_before(active_model())
+    return stay.modele if stay else None
 
 
-def _before(active: ModelMetadata | None) -> ModelMetadata | None:
-    last = ActivationModele.objects.filter(modele=active).select_related("precedente").first()
-    return last.precedente if active and last else None
+def _stay_before(active: ModelMetadata | None) -> ActivationModele | None:
+    """Since when the last other model served that training let in, walking the journal back."""
+    journal = ActivationModele.objects.select_related("modele", "reprend__modele")
+    stay = _taken_up(journal.filter(modele=active).first()) if active else None
+    while stay and (stay.modele == active or not stay.modele.eligible):
+        stay = _taken_up(journal.filter(pk__lt=stay.pk).first())
+    return stay
+
+
+def _taken_up(activation: ActivationModele | None) -> ActivationModele | None:
+    """The activation whose stay this one is, or goes on with."""
+    return (activation.reprend or activation) if activation else None
 
 
 @contextmanager
@@ -111,7 +124,7 @@ def models_locked() -> Iterator[None]:
 
 
 def _require_right(model: ModelMetadata, motif: str, override: bool) -> None:
-    if model.may_serve:
+    if model.eligible:
         return
     if not override:
         raise ModelRefused(
@@ -159,12 +172,11 @@ def _switch(
     declencheur: str,
     par: User | None,
     motif: str,
-) -> ActivationModele | None:
-    if active == model:
-        return None
+    reprend: ActivationModele | None = None,
+) -> ActivationModele:
     model.refresh_from_db(fields=["fichiers_supprimes_le", "eligible", "derogation"])
     _require_files(model)
-    overridden = not model.may_serve
+    overridden = not model.eligible
     if overridden:
         model.derogation = motif
     ModelMetadata.objects.filter(est_actif=True).update(est_actif=False)
@@ -178,4 +190,5 @@ def _switch(
         declencheur=declencheur,
         motif=motif,
         derogation=overridden,
+        reprend=reprend,
     )

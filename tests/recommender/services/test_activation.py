@@ -19,7 +19,7 @@ from apps.recommender.services.activation import (
     previous_model,
     return_to_previous,
 )
-from tests.recommender.conftest import CONFIG
+from tests.recommender.conftest import CONFIG, copy_of
 
 pytestmark = pytest.mark.django_db
 
@@ -81,9 +81,46 @@ def test_a_refused_model_serves_by_override_for_a_reason_that_stays(twins, rachi
     twins["v1"].refresh_from_db()
     assert (row.derogation, row.motif) == (True, "v2 oublie les L1")
     assert twins["v1"].derogation == "v2 oublie les L1"
-    # Once let in, it may be gone back to.
+    # Once left, it takes a reason again, and each of its stays is marked in the journal.
     activate(twins["v2"], declencheur="admin")
-    assert return_to_previous(declencheur="admin").modele == twins["v1"]
+    with pytest.raises(ModelRefused):
+        activate(twins["v1"], declencheur="admin")
+    again = activate(twins["v1"], declencheur="admin", motif="encore les L1 oubliés", override=True)
+    assert again.derogation
+
+
+@pytest.fixture
+def three(twins):
+    """v1, then v2, then v3, that training refused and that serves by override."""
+    weak = copy_of(twins["v2"], "v3")
+    ModelMetadata.objects.filter(pk=weak.pk).update(eligible=False, motif_refus="NDCG trop bas.")
+    weak.refresh_from_db()
+    activate(weak, declencheur="admin", motif="v2 oublie les L1", override=True)
+
+
+def test_going_back_walks_back_and_never_to_what_was_just_left(three):
+    for version, before in (("v2", "v1"), ("v1", None)):
+        return_to_previous(declencheur="admin")
+        assert (active(), getattr(previous_model(), "version", None)) == (version, before)
+    with pytest.raises(NothingBefore):
+        return_to_previous(declencheur="admin")
+
+
+def test_going_back_passes_over_what_was_refused(three, twins):
+    training.train(CONFIG, version="v4")
+    assert journal()[-1][:2] == ("v4", "v3")
+    assert previous_model() == twins["v2"]
+    return_to_previous(declencheur="admin")
+    assert (active(), previous_model()) == ("v2", twins["v1"])
+
+
+def test_what_is_activated_after_going_back_is_undone_to_where_one_went_back(three, twins):
+    return_to_previous(declencheur="admin")
+    return_to_previous(declencheur="admin")
+    activate(twins["v2"], declencheur="admin")
+    assert previous_model() == twins["v1"]
+    return_to_previous(declencheur="admin")
+    assert (active(), previous_model()) == ("v1", None)
 
 
 def test_overriding_where_nothing_was_refused_is_an_activation_like_any_other(twins):

@@ -68,8 +68,6 @@ def test_an_activation_that_was_on_its_way_finds_the_files_gone(models, monkeypa
 def test_going_back_still_works_after_pruning(models):
     prune(keep=0)
     assert return_to_previous(declencheur="commande").modele.version == "v1"
-    prune(keep=0)
-    assert return_to_previous(declencheur="commande").modele.version == "v2"
 
 
 def test_a_rehearsal_removes_nothing(models):

@@ -31,7 +31,9 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("version", nargs="?", help="nom du modèle")
         which.add_argument(
-            "--previous", action="store_true", help="celui qui servait avant le modèle actif"
+            "--previous",
+            action="store_true",
+            help="celui qui servait avant le modèle actif, et n'était pas refusé",
         )
         which.add_argument(
             "--list", action="store_true", help="montrer les modèles, sans rien changer"
@@ -81,7 +83,7 @@ def _state(model: ModelMetadata) -> str:
         return "actif"
     if model.fichiers_supprimes_le:
         return "fichiers supprimés"
-    return "" if model.may_serve else "refusé"
+    return "" if model.eligible else "refusé"
 
 
 def _model_named(version: str) -> ModelMetadata:
