@@ -17,6 +17,12 @@ GROUPS = {
     "epreuves": "Gain de R@10 sur la popularité, pour les épreuves que peu ont prises",
 }
 
+_SAME_TEST = "celles du même test, que ni l'un ni l'autre n'avait apprises quand il a été mesuré"
+_NEWER = (
+    "plus récentes que les données de {version}, dont le nouveau n'a encore appris que les 80 % "
+    "les plus anciens des siennes"
+)
+
 
 def fiche_page(fiche: dict[str, Any]) -> SafeString:
     """As `services.fiche` made it."""
@@ -39,12 +45,11 @@ def comparison_in_words(comparison: dict[str, Any] | None) -> str:
     if "difference" not in comparison:
         return f"Pas comparé à {version} : {comparison['raison']}"
     interval = _between(comparison["intervalle"], signed)
+    where = _SAME_TEST if comparison.get("meme_test") else _NEWER.format(version=version)
     return (
         f"NDCG@10 {signed(comparison['difference'])} par rapport à {version}, intervalle à 95 % "
         f"{interval}, sur {comparison['interactions']} interactions de "
-        f"{comparison['etudiants']} étudiants, plus récentes que les données de {version} ; "
-        f"marge de {decimal(comparison['marge'])}. "
-        "Ici le nouveau n'a appris que des 80 % les plus anciens."
+        f"{comparison['etudiants']} étudiants, {where} ; marge de {decimal(comparison['marge'])}."
     )
 
 

@@ -5,13 +5,15 @@ Both are asked as production asks: a `Predictor` each, the same pasts, the same 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from apps.recommender.ml.config import SEED
 from apps.recommender.ml.data_loader import Dataset, FloatArray, IntArray
 from apps.recommender.ml.errors import TooFewInteractions
-from apps.recommender.ml.evaluation import Scores, evaluate, paired_bootstrap
+from apps.recommender.ml.evaluation import Evaluation, Scores, evaluate, paired_bootstrap
+from apps.recommender.ml.metrics import Values
 from apps.recommender.ml.predictor import Past, Predictor
 
 # Students beyond which more would only make a narrow interval narrower.
@@ -28,6 +30,12 @@ class Difference:
     n_students: int
     n_interactions: int
 
+    @classmethod
+    def between(cls, a: Values, b: Values, n_interactions: int, *, seed: int = SEED) -> Self:
+        """Of the NDCG@10 of the same students, in the same order."""
+        low, high = paired_bootstrap(a, b, seed=seed)
+        return cls(float((a - b).mean()), low, high, len(a), n_interactions)
+
     def is_worse_by(self, margin: float) -> bool:
         """`a` is worse than `b` by more than chance and the margin allow; ADR 115 has the figures.
 
@@ -35,6 +43,24 @@ class Difference:
         often differ by more than any margin worth having.
         """
         return self.high < -margin
+
+
+@dataclass(frozen=True)
+class Measured:
+    """ndcg: NDCG@10 of students of the test, in the order of their rows, without their names.
+
+    The same data always give the same students, in the same order: two fits on them can be paired.
+    """
+
+    ndcg: Values
+    n_interactions: int
+
+
+def measured(tested: Evaluation, *, seed: int = SEED, most: int = MAX_STUDENTS) -> Measured:
+    """What is worth keeping of a measure; `most` students, drawn by `seed`."""
+    rows = np.sort(np.random.default_rng(seed).permutation(tested.n_users)[:most])
+    ndcg = tested.ndcg_by_user[rows].round(5)
+    return Measured(ndcg, int(tested.outcome.n_relevant[rows].sum()))
 
 
 def newer_than(data: Dataset, moment: int) -> Dataset:
@@ -69,8 +95,7 @@ def compare(
     ours, theirs = (
         evaluate(predictor_scores(one, trial), trial, seed=seed).ndcg_by_user for one in (a, b)
     )
-    low, high = paired_bootstrap(ours, theirs, seed=seed)
-    return Difference(float((ours - theirs).mean()), low, high, len(ours), n_interactions)
+    return Difference.between(ours, theirs, n_interactions, seed=seed)
 
 
 def predictor_scores(predictor: Predictor, trial: Dataset) -> Scores:

@@ -13,9 +13,11 @@ from apps.recommender.models import ModelMetadata
 from apps.recommender.services import model_files
 
 if TYPE_CHECKING:
-    from apps.recommender.ml.comparison import Difference
+    from apps.recommender.ml.comparison import Difference, Measured
     from apps.recommender.ml.data_loader import Dataset
+    from apps.recommender.ml.evaluation import Evaluation
     from apps.recommender.ml.model import Servable
+    from apps.recommender.models import TrainingLog
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +27,15 @@ MIN_INTERACTIONS = 200
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate beside the model that served then; without a difference, why there is none."""
+    """The candidate beside the model that served then; without a difference, why there is none.
+
+    same_test: both learnt from the same data, and neither from what they are compared on.
+    """
 
     active: str
     difference: Difference | None = None
     reason: str = ""
+    same_test: bool = False
 
     def as_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {"version": self.active, "raison": self.reason}
@@ -40,16 +46,21 @@ class Comparison:
                 "etudiants": self.difference.n_students,
                 "interactions": self.difference.n_interactions,
                 "marge": settings.MODELE_MARGE_NDCG,
+                "meme_test": self.same_test,
             }
         return told
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """refusal: why the model may not serve, empty when it may. comparison: None with no other."""
+    """refusal: why the model may not serve, empty when it may. comparison: None with no other.
+
+    measured: what it was said from, for the next model to be compared with.
+    """
 
     refusal: str
     comparison: Comparison | None
+    measured: Measured
 
     @property
     def active(self) -> str:
@@ -57,22 +68,50 @@ class Verdict:
         return self.comparison.active if self.comparison else ""
 
 
-def judge(model: Servable, dataset: Dataset, metrics: dict[str, Any]) -> Verdict:
-    """`model` as it was measured: fitted on the training part of `dataset`."""
-    comparison = _comparison(model, dataset)
-    refusals = _beside_popularity(metrics), _beside_active(comparison)
-    return Verdict(" ".join(filter(None, refusals)), comparison)
+def judge(model: Servable, dataset: Dataset, run: TrainingLog, tested: Evaluation) -> Verdict:
+    """`model` as `run` measured it: fitted on the training part of `dataset`."""
+    from apps.recommender.ml.comparison import measured
+
+    ours = measured(tested)
+    comparison = _comparison(model, dataset, run, ours)
+    refusals = _beside_popularity(run.metriques), _beside_active(comparison)
+    return Verdict(" ".join(filter(None, refusals)), comparison, ours)
 
 
-def _comparison(model: Servable, dataset: Dataset) -> Comparison | None:
+def _comparison(
+    model: Servable, dataset: Dataset, run: TrainingLog, ours: Measured
+) -> Comparison | None:
+    active = ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
+    if active is None:
+        return None
+    if active.training_log.empreinte_donnees == run.empreinte_donnees:
+        return _on_the_same_test(active, ours)
+    return _on_what_is_newer(model, dataset, active)
+
+
+def _on_the_same_test(active: ModelMetadata, ours: Measured) -> Comparison:
+    """As both were measured: what serves has learnt the test since, its measure had not."""
+    import numpy as np
+
+    from apps.recommender.ml.comparison import Difference
+
+    theirs = np.array(active.ndcg_par_etudiant)
+    if len(theirs) != len(ours.ndcg):
+        return Comparison(active.version, reason="ses mesures par étudiant n'ont pas été gardées.")
+    n = ours.n_interactions
+    if n < MIN_INTERACTIONS:
+        few = f"mêmes données, mais {n} interactions de test, {MIN_INTERACTIONS} au moins."
+        return Comparison(active.version, reason=few)
+    difference = Difference.between(ours.ndcg, theirs, n)
+    return Comparison(active.version, difference, same_test=True)
+
+
+def _on_what_is_newer(model: Servable, dataset: Dataset, active: ModelMetadata) -> Comparison:
     """On the test pairs that the active model's data do not have."""
     from apps.recommender.ml.comparison import compare, newer_than
     from apps.recommender.ml.errors import CorruptArtifact
     from apps.recommender.ml.predictor import Predictor
 
-    active = ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
-    if active is None:
-        return None
     known = dataset.train + dataset.validation
     if known.timestamps is None:
         raise ValueError("Un journal sans dates ne se compare pas.")
@@ -106,11 +145,15 @@ def _beside_active(comparison: Comparison | None) -> str:
     if comparison is None or comparison.difference is None:
         return ""
     difference, margin = comparison.difference, settings.MODELE_MARGE_NDCG
+    where = (
+        "interactions de test, les mêmes pour les deux"
+        if comparison.same_test
+        else "interactions plus récentes que les données de celui-ci"
+    )
     if not difference.is_worse_by(margin):
         return ""
     return (
         f"Moins bon que le modèle actif {comparison.active} : NDCG@10 de "
         f"{signed(difference.low)} à {signed(difference.high)} (intervalle à 95 %) sur "
-        f"{difference.n_interactions} interactions plus récentes que les données de celui-ci ; "
-        f"la marge est de {margin:g} (MODELE_MARGE_NDCG)."
+        f"{difference.n_interactions} {where} ; la marge est de {margin:g} (MODELE_MARGE_NDCG)."
     )

@@ -195,7 +195,7 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
             "references": {name: one.metrics for name, one in references.items()},
         }
         patiently(lambda: write(run, **measured))
-        verdict = patiently(partial(gate.judge, model, dataset, run.metriques))
+        verdict = patiently(partial(gate.judge, model, dataset, run, tested))
         told = patiently(partial(fiche, run, interactions, dataset, tested, references, verdict))
 
         # The figures above judge the recipe; what serves has learnt from the latest weeks too.
@@ -349,6 +349,7 @@ def _register(
         training_log=run,
         metriques=run.metriques,
         fiche=about["fiche"],
+        ndcg_par_etudiant=verdict.measured.ndcg.tolist(),
         derniere_interaction=dt.datetime.fromtimestamp(about["derniere_interaction"], dt.UTC),
         eligible=not verdict.refusal,
         motif_refus=verdict.refusal,

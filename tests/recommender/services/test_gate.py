@@ -12,7 +12,7 @@ from apps.core.models import Interaction
 from apps.recommender.ml import data_loader
 from apps.recommender.ml.comparison import Difference
 from apps.recommender.ml.hybrid import Hybrid
-from apps.recommender.models import ActivationModele, ModelMetadata
+from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
 from apps.recommender.services import gate, training
 from apps.recommender.services.activation import activate
 from apps.recommender.services.demo_bank import create_demo_bank
@@ -105,9 +105,34 @@ def test_only_who_is_as_good_takes_the_place_of_the_active_one(demo, monkeypatch
     assert (honest.motif_refus, active()) == ("", "v3")
 
 
-def test_too_few_new_interactions_leave_the_popularity_rule_alone(trained):
+def test_on_the_same_data_both_are_compared_as_they_were_measured(demo, monkeypatch):
+    good = training.train(demo, version="v2").model
+    assert good.est_actif
+    with monkeypatch.context() as half:
+        mix_up(half, share=0.2)
+        worse = training.train(demo, version="v3").model
+    told = worse.fiche["comparaison"]
+    assert (told["version"], told["meme_test"]) == ("v2", True)
+    gap = worse.metriques["ndcg_at_10"] - good.metriques["ndcg_at_10"]
+    assert told["difference"] == pytest.approx(gap, abs=1e-5)
+    assert worse.metriques["intervalle_gain_ndcg_at_10"][0] > 0  # better than popularity
+    assert "Moins bon que le modèle actif v2" in worse.motif_refus
+    assert "les mêmes pour les deux" in worse.motif_refus
+    assert (worse.eligible, active()) == (False, "v2")
+    same = training.train(demo, version="v4").model
+    assert (same.fiche["comparaison"]["difference"], active()) == (0, "v4")
+
+
+def test_a_model_of_before_its_measures_were_kept_is_not_compared_with(trained):
+    ModelMetadata.objects.update(ndcg_par_etudiant=[])
     model = training.train(CONFIG, version="v2").model
-    assert model.fiche["comparaison"]["raison"].startswith("0 interactions plus récentes")
+    assert "n'ont pas été gardées" in model.fiche["comparaison"]["raison"]
+    assert active() == "v2"
+
+
+def test_too_few_interactions_leave_the_popularity_rule_alone(trained):
+    model = training.train(CONFIG, version="v2").model
+    assert model.fiche["comparaison"]["raison"].startswith("mêmes données, mais")
     assert "difference" not in model.fiche["comparaison"]
     assert any("Pas comparé au modèle actif v1" in limit for limit in model.fiche["limites"])
     assert active() == "v2"
@@ -117,6 +142,7 @@ def test_an_active_model_whose_files_are_corrupt_is_not_compared_with(trained, m
     monkeypatch.setattr(gate, "MIN_INTERACTIONS", 1)
     old = timezone.now() - dt.timedelta(days=300)
     ModelMetadata.objects.update(derniere_interaction=old)
+    TrainingLog.objects.update(empreinte_donnees="d'un autre jour")
     (settings.ML_MODELS_DIR / "v1" / "weights.safetensors").write_bytes(b"")
     model = training.train(CONFIG, version="v2").model
     assert "inutilisable" in model.fiche["comparaison"]["raison"]

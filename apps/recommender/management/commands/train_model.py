@@ -44,7 +44,7 @@ def _count(text: str) -> int:
 class Command(BaseCommand):
     help = (
         "Entraîne le modèle de recommandation sur les interactions de la banque, le mesure sur les "
-        "plus récentes, et l'active s'il fait mieux que la popularité. Codes de sortie : 0 actif, "
+        "plus récentes, et l'active s'il le mérite (ADR 115). Codes de sortie : 0 actif, "
         "ou inutile avec --if-needed ; "
         "3 trop peu de données ou divergence, 4 gardé mais refusé, 75 un autre entraînement est "
         "en cours, 130 annulé. Le modèle actif ne change qu'au code 0."
