@@ -102,7 +102,8 @@ def previous_model() -> ModelMetadata | None:
 
 def _stay_before(active: ModelMetadata | None) -> ActivationModele | None:
     """Since when the last other model served that training let in, walking the journal back."""
-    journal = ActivationModele.objects.select_related("modele", "reprend__modele")
+    # In the order of the rows: a clock may have been put back.
+    journal = ActivationModele.objects.select_related("modele", "reprend__modele").order_by("-pk")
     stay = _taken_up(journal.filter(modele=active).first()) if active else None
     while stay and (stay.modele == active or not stay.modele.eligible):
         stay = _taken_up(journal.filter(pk__lt=stay.pk).first())
@@ -131,7 +132,8 @@ def _require_right(model: ModelMetadata, motif: str, override: bool) -> None:
             f"Le modèle {model} ne peut pas servir : {model.motif_refus} Pour l'activer quand "
             "même, demandez une dérogation et donnez-en le motif."
         )
-    if len(motif.split()) < MOTIVE_WORDS:
+    words = [word for word in motif.split() if any(letter.isalnum() for letter in word)]
+    if len(words) < MOTIVE_WORDS:
         raise MotiveMissing(
             f"Une dérogation demande un motif d'au moins {MOTIVE_WORDS} mots : il reste au journal."
         )

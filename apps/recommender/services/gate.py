@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from apps.recommender.labels import signed
+from apps.recommender.labels import decimal, signed
 from apps.recommender.models import ModelMetadata
 from apps.recommender.services import model_files
 
@@ -155,5 +155,5 @@ def _beside_active(comparison: Comparison | None) -> str:
     return (
         f"Moins bon que le modèle actif {comparison.active} : NDCG@10 de "
         f"{signed(difference.low)} à {signed(difference.high)} (intervalle à 95 %) sur "
-        f"{difference.n_interactions} {where} ; la marge est de {margin:g} (MODELE_MARGE_NDCG)."
+        f"{difference.n_interactions} {where} ; la marge est de {decimal(margin, 2)} (MODELE_MARGE_NDCG)."
     )

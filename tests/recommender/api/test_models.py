@@ -61,6 +61,8 @@ def test_a_refused_model_serves_only_by_override_and_for_a_reason(twins, office)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["attr"] == "motif"
     assert active() == "v2"
+    answer = office.post(f"{URL}v1/activer/", {"deroger": True, "motif": ". . ."})
+    assert answer.status_code == 400
     asked = {"deroger": True, "motif": "v2 oublie les L1"}
     answer = office.post(f"{URL}v1/activer/", asked)
     assert (answer.status_code, answer.json()["derogation"]) == (200, "v2 oublie les L1")

@@ -1,8 +1,10 @@
 import dataclasses
+import datetime as dt
 import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 from apps.recommender import model_store
 from apps.recommender.ml.errors import CorruptArtifact
@@ -104,6 +106,14 @@ def test_going_back_walks_back_and_never_to_what_was_just_left(three):
         assert (active(), getattr(previous_model(), "version", None)) == (version, before)
     with pytest.raises(NothingBefore):
         return_to_previous(declencheur="admin")
+
+
+def test_a_clock_put_back_does_not_change_the_way_back(three):
+    ActivationModele.objects.update(active_le=timezone.now() + dt.timedelta(hours=2))
+    activate(ModelMetadata.objects.get(version="v2"), declencheur="commande")
+    before = previous_model()
+    assert before
+    assert before.version == "v3"
 
 
 def test_going_back_passes_over_what_was_refused(three, twins):
