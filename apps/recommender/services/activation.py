@@ -59,6 +59,8 @@ def activate(
     serving still, empty for none. Raises ActivationRefused and StorageAway, which leave the active
     one as it is.
     """
+    if not model.est_actif:  # Proving takes a moment, that a refusal saves.
+        _require_right(model, motif, override)
     _prove(model)
     with models_locked():
         active = active_model()
