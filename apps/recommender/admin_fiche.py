@@ -49,7 +49,8 @@ def comparison_in_words(comparison: dict[str, Any] | None) -> str:
     return (
         f"NDCG@10 {signed(comparison['difference'])} par rapport à {version}, intervalle à 95 % "
         f"{interval}, sur {comparison['interactions']} interactions de "
-        f"{comparison['etudiants']} étudiants, {where} ; marge de {decimal(comparison['marge'], 2)}."
+        f"{comparison['etudiants']} étudiants, {where} ; "
+        f"marge de {decimal(comparison['marge'], 2)}."
     )
 
 

@@ -155,5 +155,6 @@ def _beside_active(comparison: Comparison | None) -> str:
     return (
         f"Moins bon que le modèle actif {comparison.active} : NDCG@10 de "
         f"{signed(difference.low)} à {signed(difference.high)} (intervalle à 95 %) sur "
-        f"{difference.n_interactions} {where} ; la marge est de {decimal(margin, 2)} (MODELE_MARGE_NDCG)."
+        f"{difference.n_interactions} {where} ; la marge est de "
+        f"{decimal(margin, 2)} (MODELE_MARGE_NDCG)."
     )
