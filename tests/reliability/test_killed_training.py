@@ -70,7 +70,8 @@ def left():
 @pytest.fixture(scope="module")
 def taught_here() -> Iterator[Bank]:
     with servers.folder() as folder:
-        bank = servers.embedded(folder)
+        # Pruning would take away models that the tests look for.
+        bank = servers.embedded(folder, MODELES_GARDES="1000")
         bank.manage(*SCHOOL)
         bank.manage("train_model", *FAST, "--model-version=v1")
         yield bank

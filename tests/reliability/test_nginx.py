@@ -372,7 +372,7 @@ def test_a_reload_of_gunicorn_loses_no_request(
     with under_load([view] * 4) as statuses:
         wait_until(lambda: len(statuses) > 20, "answers of the old workers")
         web.send(signal.SIGHUP)
-        wait_until(lambda: not before & set(web.workers) and web.is_ready(), "new workers", 20)
+        wait_until(lambda: not before & set(web.workers) and web.is_ready(), "new workers", 60)
         seen = len(statuses)
         wait_until(lambda: len(statuses) > seen + 20, "answers of the new workers")
     assert set(statuses) <= {200, 201}
