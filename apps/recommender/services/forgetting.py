@@ -105,4 +105,5 @@ def _models_about(user: User) -> dict[str, list[str]]:
         except (CorruptArtifact, OSError) as error:
             logger.error("Qui connaît le modèle %s ne se lit pas : %s", version, error)
             unreadable.append(version)
-    return {"modeles_qui_me_connaissent": known, "modeles_illisibles": unreadable}
+    about = {"modeles_qui_me_connaissent": known}
+    return about | ({"modeles_illisibles": unreadable} if unreadable else {})
