@@ -93,7 +93,7 @@ def return_to_previous(
 
 
 def active_model() -> ModelMetadata | None:
-    return ModelMetadata.objects.filter(est_actif=True).first()
+    return ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
 
 
 def previous_model() -> ModelMetadata | None:

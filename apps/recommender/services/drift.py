@@ -25,6 +25,7 @@ from apps.core.models import (
     fenetre_of,
 )
 from apps.recommender.models import ModelMetadata
+from apps.recommender.services.activation import active_model
 
 WEEKS = 12
 _WINDOWS_A_WEEK = 7 * 86_400 // FENETRE_SECONDES
@@ -89,7 +90,7 @@ class Drift:
 
 def drift() -> Drift:
     """Against all that the active model could learn from, or without one, all there is."""
-    model = ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
+    model = active_model()
     weeks = _weeks(timezone.localdate())
     students = User.objects.filter(role=Role.ETUDIANT, date_joined__gte=_midnight(weeks[0]))
     epreuves = Epreuve.objects.published().filter(date_publication__gte=_midnight(weeks[0]))

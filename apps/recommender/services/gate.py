@@ -11,6 +11,7 @@ from django.conf import settings
 from apps.recommender.labels import decimal, signed
 from apps.recommender.models import ModelMetadata
 from apps.recommender.services import model_files
+from apps.recommender.services.activation import active_model
 
 if TYPE_CHECKING:
     from apps.recommender.ml.comparison import Difference, Measured
@@ -81,7 +82,7 @@ def judge(model: Servable, dataset: Dataset, run: TrainingLog, tested: Evaluatio
 def _comparison(
     model: Servable, dataset: Dataset, run: TrainingLog, ours: Measured
 ) -> Comparison | None:
-    active = ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
+    active = active_model()
     if active is None:
         return None
     if active.training_log.empreinte_donnees == run.empreinte_donnees:

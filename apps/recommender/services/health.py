@@ -15,6 +15,7 @@ from apps.recommender import model_store, telemetry
 from apps.recommender.labels import FALLBACKS, REMEDIES
 from apps.recommender.model_store import Serving
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services.activation import active_model
 from apps.recommender.telemetry import Served
 
 DAYS_SHOWN, DAYS_SERVED, DAYS_ACTIVE = 30, 7, 30
@@ -132,7 +133,7 @@ class Health:
 def health() -> Health:
     """In few queries, none of which reads more than a month of the log."""
     serving = model_store.active_model()
-    active = ModelMetadata.objects.filter(est_actif=True).select_related("training_log").first()
+    active = active_model()
     going = (StatutEntrainement.EN_COURS, StatutEntrainement.EN_ATTENTE)
     runs = TrainingLog.objects.filter(statut__in=going)
     return Health(

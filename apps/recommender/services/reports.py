@@ -23,6 +23,7 @@ from apps.core.models import (
 from apps.recommender import model_store, telemetry
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
 from apps.recommender.services import online_quality
+from apps.recommender.services.activation import active_model
 from apps.recommender.services.recommendations import REPLIS, SOURCES
 from apps.recommender.telemetry import Served
 
@@ -70,7 +71,7 @@ def statistics(*, days: int, with_models: bool) -> dict[str, Any]:
         .distinct()
         .count()
     )
-    active = ModelMetadata.objects.filter(est_actif=True).first()
+    active = active_model()
     cells = students.count() * published
     answer: dict[str, Any] = {
         "jours": days,
