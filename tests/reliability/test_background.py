@@ -93,6 +93,11 @@ def runs(bank: Bank, columns: str = "statut") -> list[tuple[Any, ...]]:
     return bank.sql(f"select {columns} from recommender_traininglog order by id")
 
 
+def tasks(bank: Bank) -> list[str]:
+    table = "django_tasks_database_dbtaskresult"
+    return [status for (status,) in bank.sql(f"select status from {table} order by enqueued_at")]
+
+
 def wait_for(bank: Bank, statut: str, seconds: float = 60) -> None:
     wait_until(lambda: runs(bank)[-1] == (statut,), f"a run that is {statut}", seconds)
 
@@ -144,8 +149,8 @@ def test_a_killed_worker_keeps_neither_the_place_nor_the_queue(
     ask(school, *FAST, "--model-version=v2")
     wait_for(school, "termine")
     assert runs(school) == [("termine",), ("interrompu",), ("termine",)]
-    tasks = school.sql("select status from django_tasks_database_dbtaskresult order by enqueued_at")
-    assert tasks == [("RUNNING",), ("SUCCESSFUL",)]
+    # The task is closed after its run, in a transaction of its own.
+    wait_until(lambda: tasks(school) == ["RUNNING", "SUCCESSFUL"], "the end of the second task")
 
 
 # Epochs of a second or so: a checkpoint comes before the end.
