@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-run run test test-services test-servers test-reliability lint types check openapi format ci
+.PHONY: help setup demo demo-run run test test-services test-servers test-reliability test-endurance lint types check openapi format ci
 
 python := venv/bin/python
 names := $(shell sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example)
@@ -44,6 +44,9 @@ test-servers: setup  ## Pannes et charge, sur des serveurs que les tests démarr
 test-reliability: setup  ## Les mêmes en grand, et celles dont le chiffre est une durée
 	@$(testing) venv/bin/pytest -rs -m reliability tests \
 		|| $(testing) venv/bin/pytest -rs -m reliability tests --last-failed
+
+test-endurance: setup  ## Des pannes pendant 5 minutes, une charge pendant 30, puis trop de charge
+	@$(testing) venv/bin/pytest -rs -m endurance -o log_cli=true --log-cli-level=INFO tests/reliability/test_endurance.py
 
 lint: setup  ## Style et couches (ruff, import-linter, bash -n), Compose et Dockerfile
 	@venv/bin/ruff check .
