@@ -1,4 +1,5 @@
 #!/usr/bin/env python
+import os
 import sys
 
 from config.env import SettingRefused, configure
@@ -6,8 +7,16 @@ from config.env import SettingRefused, configure
 if __name__ == "__main__":
     configure(sys.argv)
     from django.core.management import execute_from_command_line
+    from django.db import Error
+
+    from apps.core import database
 
     try:
         execute_from_command_line(sys.argv)
     except SettingRefused as refusal:
         sys.exit(str(refusal))
+    except Error as error:
+        if "--traceback" in sys.argv or not database.is_away(error):
+            raise
+        sys.stderr.write(database.in_one_line(error) + "\n")
+        sys.exit(os.EX_UNAVAILABLE)

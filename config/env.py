@@ -30,6 +30,11 @@ def read_dotenv(path: Path = DOTENV) -> None:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise SettingRefused(f"{path} n'est pas en UTF-8 : enregistrez-le en UTF-8.") from None
+    except OSError as error:
+        raise SettingRefused(
+            f"{path} ne se lit pas ({error.strerror}) : lancez la commande sous le compte à qui il "
+            "appartient."
+        ) from None
     for number, line in enumerate(lines, start=1):
         if not _DOTENV_LINE.fullmatch(line):
             raise SettingRefused(

@@ -208,6 +208,12 @@ def test_a_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
         env.read_dotenv(dotenv)
 
 
+def test_a_dotenv_that_another_account_keeps_to_itself_is_one_sentence() -> None:
+    kept = Path("/proc/self/mem")  # a file that even root cannot read from its start
+    with pytest.raises(env.SettingRefused, match="sous le compte à qui il appartient"):
+        env.read_dotenv(kept)
+
+
 def test_a_dotenv_saved_by_windows_is_read(monkeypatch, tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_bytes("\ufeffA_NAME=file\r\n".encode())

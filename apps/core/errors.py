@@ -6,7 +6,7 @@ import sys
 from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.shortcuts import render
@@ -20,18 +20,13 @@ from drf_standardized_errors.handler import exception_handler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework_simplejwt.exceptions import AuthenticationFailed
 
+from apps.core import database
 from apps.core.exceptions import Conflict, DatabaseDown, Duplicate, FileTooLarge, TooLarge
 from apps.core.uploads import UploadTooLarge
 
 logger = logging.getLogger(__name__)
 
 FOREIGN_KEY_VIOLATION = "23503"
-
-
-def _is_database_down(error: BaseException | None) -> bool:
-    """SQLite calls a missing table "operational" too: that is a migration nobody ran."""
-    is_down = isinstance(error, (OperationalError, InterfaceError))
-    return is_down and not str(error).startswith("no such ")
 
 
 def _points_to_nothing(error: Exception) -> bool:
@@ -48,7 +43,7 @@ class ExceptionHandler(BaseHandler):
             # Not its text, which tells whose row it was.
             logger.warning("Écriture refusée : elle vise ce qui vient d'être effacé.")
             return Conflict("Ce que vous visez, ou votre compte, vient d'être effacé.")
-        if _is_database_down(exc):
+        if database.is_away(exc):
             return DatabaseDown()
         if isinstance(exc, RequestDataTooBig):
             return FileTooLarge() if isinstance(exc, UploadTooLarge) else TooLarge()
@@ -143,7 +138,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _is_database_down(sys.exc_info()[1]):
+    if database.is_away(sys.exc_info()[1]):
         return error_response(
             request,
             503,

@@ -1,3 +1,4 @@
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"La base n'a pas confirmé l'import ({error}). Gardez {output}, s'il existe : "
                     "si la même liste, avec un autre --output, ne crée personne, ses mots de "
-                    "passe sont les bons."
+                    "passe sont les bons.",
+                    returncode=os.EX_UNAVAILABLE,
                 ) from None
         self._report(report, output)
 
