@@ -8,7 +8,6 @@ from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,6 +17,7 @@ from apps.core.filters import PageQuery, QueryString
 from apps.core.models import MOTIF_MAX, User
 from apps.core.schema import ERROR
 from apps.recommender import selectors
+from apps.recommender.api.permissions import JournalPermission, ModelPermission
 from apps.recommender.models import (
     ActivationModele,
     DeclencheurActivation,
@@ -136,7 +136,7 @@ def refusals() -> Iterator[None]:
 
 @extend_schema(tags=["Modèles"])
 class ModelListView(generics.ListAPIView[ModelMetadata]):
-    permission_classes = [IsAdminUser]
+    permission_classes = [ModelPermission]
     serializer_class = ModeleSerializer
     queryset = ModelMetadata.objects.defer("fiche")
 
@@ -148,7 +148,7 @@ class ModelListView(generics.ListAPIView[ModelMetadata]):
 
 
 class OneModelView(generics.GenericAPIView[ModelMetadata]):
-    permission_classes = [IsAdminUser]
+    permission_classes = [ModelPermission]
     serializer_class = ModeleDetailSerializer
     queryset = ModelMetadata.objects.all()
     lookup_field = "version"
@@ -187,7 +187,7 @@ class ActivateView(OneModelView):
 
 @extend_schema(tags=["Modèles"])
 class ReturnView(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes = [ModelPermission]
 
     @extend_schema(
         request=SwitchSerializer, responses={200: ModeleDetailSerializer, 400: ERROR, 409: ERROR}
@@ -210,7 +210,7 @@ class ReturnView(APIView):
 
 @extend_schema(tags=["Modèles"])
 class JournalView(generics.ListAPIView[ActivationModele]):
-    permission_classes = [IsAdminUser]
+    permission_classes = [JournalPermission]
     serializer_class = ActivationSerializer
     queryset = ActivationModele.objects.none()
 

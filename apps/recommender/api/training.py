@@ -6,13 +6,13 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.exceptions import Conflict
 from apps.core.models import User
 from apps.core.schema import ERROR
+from apps.recommender.api.permissions import TrainingPermission
 from apps.recommender.models import Declencheur, TrainingLog
 from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
 from apps.recommender.services import training_requests, training_runs
@@ -106,7 +106,7 @@ ASKED = {202: AskedSerializer, 409: ERROR}
 class EntrainementViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[TrainingLog]
 ):
-    permission_classes = [IsAdminUser]
+    permission_classes = [TrainingPermission]
     queryset = TrainingLog.objects.select_related("lance_par", "arret_demande_par")
     lookup_value_converter = "int"
 
