@@ -21,6 +21,15 @@ class Choice(serializers.ChoiceField):
         super().fail(key, allowed=", ".join(map(str, self.choices)), **kwargs)
 
 
+class NumberField(serializers.FloatField):
+    """The library reads the JSON `true` as 1.0."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class NoteField(serializers.FloatField):
     """A mean of notes from 1 to 5, with the two decimals that mean something."""
 

@@ -3,7 +3,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.core.fields import Choice, CodeField
+from apps.core.fields import Choice, CodeField, NumberField
 from apps.core.filters import CardsQuery, QueryString
 from apps.core.models import Filiere, Matiere, Niveau, TypeInteraction
 from apps.core.serializers import EpreuveSerializer
@@ -25,7 +25,7 @@ class PersonalizedQuery(CardsQuery):
         default=False,
         help_text="Donner à chaque raison le rang que la recommandation aurait sans elle.",
     )
-    diversite = serializers.FloatField(
+    diversite = NumberField(
         min_value=0,
         max_value=1,
         default=0,

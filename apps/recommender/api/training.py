@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.exceptions import Conflict
+from apps.core.fields import NumberField
 from apps.core.models import User
 from apps.core.schema import ERROR
 from apps.recommender.api.permissions import TrainingPermission
@@ -67,7 +68,7 @@ def _field_of(option: Option) -> serializers.Field[Any, Any, Any, Any]:
     if isinstance(option.default, bool):
         return serializers.BooleanField(**common)
     if option.bounds is None:
-        return serializers.FloatField(**common)
+        return NumberField(**common)
     least, most = option.bounds
     return serializers.IntegerField(min_value=least, max_value=most, **common)
 

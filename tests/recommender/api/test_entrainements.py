@@ -61,6 +61,7 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a 
     [
         ({"epochs": 0}, "epochs", "supérieure ou égale à"),
         ({"learning_rate": 2}, "learning_rate", "donnez un nombre plus grand que 0"),
+        ({"learning_rate": True}, "learning_rate", "Un nombre valide est requis"),
         ({"architecture": "magie"}, "architecture", "n'est pas un choix valide"),
         ({"pretraining": True}, "pretraining", "ne vaut que pour neumf"),
         ({"epoch": 3}, "epoch", "Option inconnue : choisissez parmi architecture, epochs"),
