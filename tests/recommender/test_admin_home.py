@@ -1,4 +1,5 @@
 import datetime as dt
+import html
 import re
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from django.utils import timezone
 from apps.core.models import Interaction
 from apps.recommender import model_store, telemetry
 from apps.recommender.labels import FALLBACKS, SOURCES
-from apps.recommender.models import DEAD_AFTER, ModelMetadata, TrainingLog
-from apps.recommender.services import recommendations, reports
+from apps.recommender.models import DEAD_AFTER, FORGOTTEN_AFTER, ModelMetadata, TrainingLog
+from apps.recommender.services import recommendations, reports, training_runs
 from apps.recommender.services.health import health
 from tests.conftest import REDIS_OPTIONS
 from tests.factories import (
@@ -146,6 +147,25 @@ def test_a_dead_run_is_told_with_the_way_to_it(home):
     there = f'href="/admin/recommender/traininglog/{run.pk}/change/">Entraînement {run.pk}</a>'
     assert f"{there} ne donne plus signe de vie" in page.replace("&nbsp;", " ")
     assert f"{there} — sans signe de vie" in page
+
+
+@pytest.fixture
+def forgotten(db):
+    return TrainingLog.objects.create(
+        statut="en_attente", battement=timezone.now() - FORGOTTEN_AFTER * 2
+    )
+
+
+def test_a_run_that_nobody_takes_wants_a_worker_where_there_are_workers(home, queue, forgotten):
+    said = "L'entraînement demandé n'a pas commencé : lancez `python manage.py db_worker`."
+    assert said in html.unescape(home())
+
+
+def test_a_run_that_nobody_takes_has_a_journal_where_there_are_none(home, forgotten):
+    page = html.unescape(home())
+    journal = training_runs.journal_of(forgotten)
+    assert f"L'entraînement demandé n'a pas commencé : lisez ce qu'en dit {journal}" in page
+    assert "db_worker" not in page
 
 
 def test_what_waits_for_a_moderator_is_counted(home, settings):

@@ -15,6 +15,7 @@ from apps.recommender import model_store, telemetry
 from apps.recommender.labels import FALLBACKS, REMEDIES
 from apps.recommender.model_store import Serving
 from apps.recommender.models import ModelMetadata, StatutEntrainement, TrainingLog
+from apps.recommender.services import training_requests
 from apps.recommender.services.activation import active_model
 from apps.recommender.telemetry import Served
 
@@ -101,10 +102,8 @@ class Health:
                 "ré-entraînez."
             )
         if self.run and self.run.is_forgotten:
-            yield (
-                "Aucun travailleur n'a pris l'entraînement demandé : lancez "
-                "« python manage.py db_worker »."
-            )
+            todo = training_requests.what_to_do(self.run)
+            yield f"L'entraînement demandé n'a pas commencé : {todo}"
         yield from self._about_answers()
 
     def _about_answers(self) -> Iterator[str]:
