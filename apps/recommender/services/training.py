@@ -94,8 +94,7 @@ def train(
     require_free_version(version)
     run = new_run(config, version, declencheur, lance_par)
     take_place(run)
-    with _ending(run):
-        return _train(run, config, Watch(run, on_epoch, on_step))
+    return _carried_out(Watch(run, on_epoch, on_step))
 
 
 def train_waiting(
@@ -112,12 +111,7 @@ def train_waiting(
         without_place = StatutEntrainement.INTERROMPU if run.reprises else StatutEntrainement.ANNULE
         end(run, without_place, f"Pas commencé : {error}")
         raise
-    with _ending(run):
-        config = _config_of(run)
-        require_device(config)
-        _remove_unregistered(run)
-        require_free_version(run.version)
-        return _train(run, config, Watch(run, on_epoch, on_step))
+    return _carried_out(Watch(run, on_epoch, on_step))
 
 
 def resume(
@@ -137,9 +131,19 @@ def default_version(config: TrainingConfig) -> str:
     return f"{timezone.localtime():%Y%m%d-%H%M%S}-{config.architecture}"
 
 
+def _carried_out(watch: Watch) -> Outcome:
+    """What a run that has its place does, were its options and its version chosen long ago."""
+    run = watch.run
+    with _ending(run):
+        config = _config_of(run)
+        require_device(config)
+        _remove_unregistered(run)
+        require_free_version(run.version)
+        return _train(run, config, watch)
+
+
 @contextmanager
 def _ending(run: TrainingLog) -> Iterator[None]:
-    """What could go otherwise another time keeps its data, to be resumed."""
     try:
         yield
     except TrainingSuperseded:
@@ -147,15 +151,10 @@ def _ending(run: TrainingLog) -> Iterator[None]:
     except (KeyboardInterrupt, TrainingStopped) as stop:
         end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
         raise
-    except PeerLost as error:
-        end(run, StatutEntrainement.ECHOUE, str(error))
-        raise
-    except MlError as error:
-        if end(run, StatutEntrainement.ECHOUE, str(error)):
-            discard(run)  # It would end so again.
-        raise
     except BaseException as error:
-        end(run, StatutEntrainement.ECHOUE, str(error) or type(error).__name__)
+        would_recur = isinstance(error, MlError) and not isinstance(error, PeerLost)
+        said = str(error) or type(error).__name__
+        end(run, StatutEntrainement.ECHOUE, said, for_good=would_recur)
         raise
     discard(run)
 

@@ -203,8 +203,8 @@ def _set(run: TrainingLog, values: dict[str, Any]) -> None:
         setattr(run, name, value)
 
 
-def end(run: TrainingLog, statut: str, erreur: str = "") -> bool:
-    """A run ends once, by who holds it; was it now? One that is cancelled is not resumed.
+def end(run: TrainingLog, statut: str, erreur: str = "", *, for_good: bool = False) -> None:
+    """A run ends once, by who holds it; for good when it is cancelled or would end so again.
 
     An interruption that comes after its model is active changes nothing.
     """
@@ -212,9 +212,8 @@ def end(run: TrainingLog, statut: str, erreur: str = "") -> bool:
     values = {"statut": statut, "erreur": erreur, "fin": timezone.now()}
     ended = TrainingLog.objects.filter(pk=run.pk, fin=None, reprises=run.reprises).update(**values)
     run.refresh_from_db(fields=list(values))
-    if ended and statut == StatutEntrainement.ANNULE:
+    if ended and (for_good or statut == StatutEntrainement.ANNULE):
         discard(run)
-    return bool(ended)
 
 
 def ask_to_stop(run: TrainingLog, *, par: User | None) -> None:
