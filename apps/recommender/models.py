@@ -67,6 +67,8 @@ class TrainingLog(models.Model):
         blank=True,
         related_name="+",
     )
+    # What the files of its model name it by: another database has the same ids.
+    identifiant = models.UUIDField("identifiant", default=uuid.uuid4, editable=False)
     version = models.CharField("version du modèle", max_length=64, blank=True)
     hyperparametres = models.JSONField("hyper-paramètres", default=dict)
     empreinte_donnees = models.CharField("empreinte des données", max_length=64, blank=True)

@@ -2,7 +2,7 @@
 
     <version>/weights.safetensors   the arrays
     <version>/items.json            outside ids of the item rows
-    <version>/users.json            outside ids of the user rows, null once erased
+    <version>/users.json            outside ids of the user rows, null once erased; who wrote it
     <version>/manifest.json         format, architecture, values, SHA-256 of weights and items
 
 The two files that people or accounts concern are sealed: they carry the SHA-256 of their own
@@ -75,15 +75,22 @@ class Artifact(NamedTuple):
 
 
 def save(
-    root: Path, version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any]
+    root: Path,
+    version: str,
+    model: Servable,
+    dataset: Dataset,
+    metadata: dict[str, Any],
+    *,
+    writer: str = "",
 ) -> ArtifactInfo:
     """Write the model aside in `root`, flush it to the disk, then rename it into place.
 
     Nothing is left behind by a failure; what a killed process left is swept by a later save.
+    writer: what `writer_of` is to say.
     Raises InvalidVersion, VersionExists, OSError.
     """
     path = disk.version_path(root, version)
-    files = _contents(version, model, dataset, metadata)
+    files = _contents(version, model, dataset, metadata, writer)
     root.mkdir(parents=True, exist_ok=True)
     try:
         with disk.whole_folder(path) as aside:
@@ -155,6 +162,11 @@ def knows_user(path: Path, user_id: int) -> bool:
     return user_id in _read_users(path)["user_ids"]
 
 
+def writer_of(path: Path) -> str:
+    """What `save` was told; empty for a model of before. Raises CorruptArtifact."""
+    return str(_read_users(path).get("writer", ""))
+
+
 def users_sha256(path: Path) -> str:
     """Raises OSError."""
     return _sha256((path / USERS).read_bytes())
@@ -200,7 +212,7 @@ def _users_in(raw: bytes, version: str) -> dict[str, Any]:
 
 
 def _contents(
-    version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any]
+    version: str, model: Servable, dataset: Dataset, metadata: dict[str, Any], writer: str
 ) -> dict[str, bytes]:
     placement = Placement.fit(dataset)
     arrays, values, place_values = _tensors(model, placement)
@@ -220,7 +232,7 @@ def _contents(
         "files": {name: _sha256(content) for name, content in files.items()},
         "metadata": metadata,
     }
-    return {**files, USERS: _users(version, dataset.user_ids), MANIFEST: _sealed(manifest)}
+    return {**files, USERS: _users(version, dataset.user_ids, writer), MANIFEST: _sealed(manifest)}
 
 
 def _tensors(
@@ -308,9 +320,10 @@ def _ids(ids: list[int], n: int) -> IntArray:
     return np.array(ids, dtype=np.int64)
 
 
-def _users(version: str, user_ids: IntArray) -> bytes:
+def _users(version: str, user_ids: IntArray, writer: str) -> bytes:
+    """With the writer, which the manifest of a model that is half in a bucket could not say."""
     ids = [None if user_id == ERASED else user_id for user_id in user_ids.tolist()]
-    return _sealed({"version": version, "user_ids": ids})
+    return _sealed({"version": version, "writer": writer, "user_ids": ids})
 
 
 def _sealed(content: dict[str, Any]) -> bytes:

@@ -57,6 +57,19 @@ def exists(version: str) -> bool:
     return _here(version).exists() or _is_published(version)
 
 
+def writers(version: str) -> set[str]:
+    """What wrote each copy under that name, whole or not. Raises CorruptArtifact, StorageAway."""
+    from apps.recommender.ml import artifact
+
+    found = set()
+    if _here(version).exists():
+        found.add(artifact.writer_of(_here(version)))
+    if _is_published(version):
+        with _published_users(version) as copy:
+            found.add(artifact.writer_of(copy))
+    return found
+
+
 def versions() -> list[str]:
     """Every model that there is a file of, registered or not."""
     from apps.recommender.ml import artifact

@@ -137,8 +137,7 @@ def _carried_out(watch: Watch) -> Outcome:
     with _ending(run):
         config = _config_of(run)
         require_device(config)
-        _remove_unregistered(run)
-        require_free_version(run.version)
+        _require_own_version(run)
         return _train(run, config, watch)
 
 
@@ -210,8 +209,9 @@ def _train(run: TrainingLog, config: TrainingConfig, watch: Watch) -> Outcome:
         "derniere_interaction": min(int(interactions.timestamps.max()), int(run.debut.timestamp())),
         "fiche": told,
     }
-    _remove_unregistered(run)  # Its holder of before may have woken up, and written.
-    info = artifact.save(settings.ML_MODELS_DIR, run.version, model, everything, about)
+    _require_own_version(run)  # Its holder of before may have woken up, and written.
+    root, writer = settings.ML_MODELS_DIR, str(run.identifiant)
+    info = artifact.save(root, run.version, model, everything, about, writer=writer)
     row = _registered(run, config, info, about, verdict)
     # Who was erased since their past was read is in its files.
     patiently(forget_erased)
@@ -287,10 +287,16 @@ def require_free_version(version: str) -> None:
         raise VersionExists(f"Le modèle {version} existe déjà : choisissez une autre version.")
 
 
-def _remove_unregistered(run: TrainingLog) -> None:
-    """What the run wrote before it was killed: it has the place, so nobody else is writing it."""
-    if run.reprises and not ModelMetadata.objects.filter(version=run.version).exists():
+def _require_own_version(run: TrainingLog) -> None:
+    """What the run wrote before it was killed goes; what anybody else wrote stays, and is refused.
+
+    It has the place, so nobody else is writing it; not so the run of another database.
+    """
+    registered = ModelMetadata.objects.filter(version=run.version)
+    own = run.reprises and model_files.writers(run.version) == {str(run.identifiant)}
+    if own and not registered.exists():
         model_files.remove(run.version)
+    require_free_version(run.version)
 
 
 def _describe(run: TrainingLog, dataset: Dataset, fingerprint: str) -> None:

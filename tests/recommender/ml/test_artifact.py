@@ -14,7 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from apps.recommender.ml import artifact
 from apps.recommender.ml.architectures import ARCHITECTURES
-from apps.recommender.ml.artifact import ArtifactInfo, folders, forget_users, knows_user, load, save
+from apps.recommender.ml.artifact import (
+    ArtifactInfo,
+    folders,
+    forget_users,
+    knows_user,
+    load,
+    save,
+    writer_of,
+)
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.errors import CorruptArtifact, InvalidVersion, VersionExists
@@ -357,6 +365,14 @@ def test_erasing_an_account_rewrites_the_users_alone(saved: ArtifactInfo, board:
     loaded = load(saved.path, sha256=saved.sha256)
     assert loaded.user_ids[3] == artifact.ERASED
     assert np.array_equal(np.delete(loaded.user_ids, 3), np.delete(board.user_ids, 3))
+
+
+def test_who_wrote_a_model_is_still_known_when_its_users_are_forgotten(
+    tmp_path: Path, small_model: Ncf, board: Dataset
+) -> None:
+    written = save(tmp_path, "v1", small_model, board, {}, writer="entraînement 3")
+    forget_users(written.path, set())
+    assert writer_of(written.path) == "entraînement 3"
 
 
 def test_where_everybody_is_known_nothing_is_written(saved: ArtifactInfo, board: Dataset) -> None:

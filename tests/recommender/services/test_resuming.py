@@ -12,7 +12,7 @@ from apps.core.services.erasure import erase_account
 from apps.recommender.ml import artifact
 from apps.recommender.ml.checkpoints import OnDisk
 from apps.recommender.ml.errors import TrainingDiverged, VersionExists
-from apps.recommender.models import ModelMetadata, TrainingLog
+from apps.recommender.models import ActivationModele, ModelMetadata, TrainingLog
 from apps.recommender.services import training, training_runs
 from apps.recommender.services.training_runs import NotResumable
 from tests.factories import seen
@@ -111,6 +111,17 @@ def test_a_version_that_another_run_took_is_not_written_over(broken):
     ModelMetadata.objects.update(version="v2")
     with pytest.raises(VersionExists):
         training.resume(broken)
+
+
+def test_a_model_of_that_name_by_the_run_of_another_database_stays_and_is_named(broken, settings):
+    """Two installations share a folder of models, and their runs have the same ids."""
+    training.train(CONFIG, version="v2")
+    ActivationModele.objects.all().delete()
+    ModelMetadata.objects.all().delete()
+    theirs = weights(settings, "v2")
+    with pytest.raises(VersionExists, match="Le modèle v2 existe déjà : choisissez une autre"):
+        training.resume(broken)
+    assert weights(settings, "v2") == theirs
 
 
 def test_what_would_fail_again_is_not_kept(bank, monkeypatch):
