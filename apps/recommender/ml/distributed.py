@@ -3,22 +3,32 @@
 All draw the same random numbers and hold the same weights; gradients are added up, so that a step
 is the one that a single process would make, but for the order of the additions. The first process,
 the leader, reads, decides and writes; the others follow. Alone, nothing here does anything.
+
+Each exchange is bounded, and the others wait for the leader only as long as it beats in the store
+that `torchrun` keeps: a process that is frozen is noticed in minutes, one that dies at once.
 """
 
+import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
 
 from apps.recommender.ml.errors import PeerLost
 
-# The others wait for as long as the leader measures alone; a death is noticed at once all the same.
-PATIENCE = timedelta(hours=12)
+# Longer than the others take to read the data; shorter than the ten minutes after which a silent
+# run loses its place, so that its row can say why it ended.
+PATIENCE = timedelta(minutes=5)
+BEAT_SECONDS = 10
+_BEATS = "battements"
+_turns = itertools.count()  # of `by_leader`: the same in all processes
 
 T = TypeVar("T")
 
@@ -33,9 +43,46 @@ def together() -> Iterator[None]:
     with _talking():
         dist.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield
+        with _beating() if is_leader() else nullcontext():
+            yield
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _beating() -> Iterator[None]:
+    """While it reads, measures or writes, for hours even, the leader has nothing to exchange."""
+    over, store = threading.Event(), _store()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            try:
+                store.add(_BEATS, 1)
+            except RuntimeError:
+                return  # torchrun is gone, as the next exchange says.
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _store() -> Store:
+    return dist.group.WORLD.get_group_store()  # type: ignore[union-attr]
+
+
+def _await_leader(turn: str) -> None:
+    """Raises PeerLost when it no longer beats, RuntimeError when torchrun is gone."""
+    store, heard = _store(), -1
+    while (beats := store.add(_BEATS, 0)) != heard:
+        heard = beats
+        with suppress(dist.DistStoreError):  # not in that time
+            store.wait([turn], PATIENCE)
+            return
+    raise PeerLost
 
 
 @contextmanager
@@ -91,7 +138,12 @@ def by_leader(compute: Callable[[], T]) -> T:
     """What the leader computes, given to all. Raises PeerLost."""
     if size() == 1:
         return compute()
+    turn = f"tour-{next(_turns)}"
     box = [compute() if is_leader() else None]
     with _talking():
+        if is_leader():
+            _store().set(turn, "")
+        else:
+            _await_leader(turn)
         dist.broadcast_object_list(box)
     return box[0]  # type: ignore[return-value]

@@ -18,12 +18,12 @@ class DeviceUnavailable(MlError):
 
 
 class PeerLost(MlError):
-    """Another process of the same training ended."""
+    """Another process of the same training ended, or is frozen."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Un autre processus de cet entraînement s'est arrêté, ou torchrun lui-même : cherchez "
-            "pourquoi dans ses messages, puis reprenez."
+            "Un autre processus de cet entraînement s'est arrêté ou ne répond plus, ou torchrun "
+            "lui-même : cherchez pourquoi dans ses messages, puis reprenez."
         )
 
 

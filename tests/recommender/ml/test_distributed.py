@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from apps.recommender.ml import distributed
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.data_loader import Dataset
 from apps.recommender.ml.registry import of_architecture
+from tests.reliability.servers import wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PROCESSES = 3
@@ -65,9 +67,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     return {n: json.loads(out) for n, (out, _) in outputs.items()}
 
 
-def torchrun(n: int, script: Path) -> "subprocess.Popen[str]":
+def torchrun(n: int, script: Path, *argv: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={n}", str(script)],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={n}"),
+            *(str(script), *argv),
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -84,6 +89,50 @@ def test_three_processes_learn_what_one_learns(name: str, found: dict[int, Any])
     # But for the order of the additions.
     assert shared["weights"] == pytest.approx(alone["weights"], rel=1e-3)
     assert np.array(shared["history"]) == pytest.approx(np.array(alone["history"]), rel=1e-3)
+
+
+FREEZING = """
+import os, pathlib, signal, sys, time
+from datetime import timedelta
+import torch
+from apps.recommender.ml import distributed
+from apps.recommender.ml.errors import PeerLost
+
+frozen, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+distributed.PATIENCE, distributed.BEAT_SECONDS = timedelta(seconds=4), 0.5
+# Ready together: a busy machine loads torch at its own pace.
+(folder / os.environ["RANK"]).touch()
+while len([*folder.glob("[01]")]) < 2:
+    time.sleep(0.05)
+with distributed.together():
+    # The leader alone may take longer than anybody's patience.
+    distributed.by_leader(lambda: time.sleep(9))
+    distributed.add_up(torch.ones(1))
+    if int(os.environ["RANK"]) == frozen:
+        (folder / "frozen").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    try:
+        distributed.by_leader(lambda: None)
+        distributed.add_up(torch.ones(1))
+    except PeerLost:
+        (folder / "lost").touch()
+        raise
+"""
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_process_that_is_frozen_is_noticed(frozen: int, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FREEZING)
+    process = torchrun(2, script, str(frozen), str(tmp_path))
+    try:
+        wait_until((tmp_path / "lost").exists, "the other one has noticed", 90)
+    finally:
+        stopped = tmp_path / "frozen"
+        if stopped.exists():
+            os.kill(int(stopped.read_text()), signal.SIGKILL)
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def test_alone_a_batch_is_whole() -> None:
