@@ -46,3 +46,19 @@ def stopping_on_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if stopped_at == -math.inf else signal.SIG_IGN)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """For the words with which a process ends: `torchrun` sends SIGTERM as soon as one has died."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

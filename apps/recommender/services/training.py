@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from apps.core.models import User
 from apps.recommender import selectors
+from apps.recommender.interruption import undisturbed
 from apps.recommender.ml.config import TrainingConfig
 from apps.recommender.ml.errors import (
     DeviceUnavailable,
@@ -148,12 +149,14 @@ def _ending(run: TrainingLog) -> Iterator[None]:
     except TrainingSuperseded:
         raise  # The row is another's, and so are the data.
     except (KeyboardInterrupt, TrainingStopped) as stop:
-        end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
+        with undisturbed():
+            end(run, StatutEntrainement.ANNULE, str(stop) or "Annulé à la demande.")
         raise
     except BaseException as error:
         would_recur = isinstance(error, MlError) and not isinstance(error, PeerLost)
         said = str(error) or type(error).__name__
-        end(run, StatutEntrainement.ECHOUE, said, for_good=would_recur)
+        with undisturbed():
+            end(run, StatutEntrainement.ECHOUE, said, for_good=would_recur)
         raise
     discard(run)
 

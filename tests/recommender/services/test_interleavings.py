@@ -2,7 +2,9 @@
 
 import datetime as dt
 import os
+import signal
 import time
+from functools import partial
 
 import pytest
 from django.conf import settings
@@ -11,6 +13,7 @@ from django.utils import timezone
 
 from apps.core.services.erasure import erase_account
 from apps.recommender import selectors
+from apps.recommender.interruption import stopping_on_signals
 from apps.recommender.ml import artifact, disk, snapshot
 from apps.recommender.ml.errors import OptionsOutdated, VersionExists
 from apps.recommender.models import DEAD_AFTER, ModelMetadata, TrainingLog
@@ -121,6 +124,18 @@ def test_a_stop_while_the_model_is_being_written_is_kept(bank, rachidi, once):
     assert TrainingLog.objects.get().statut == "annule"
     assert not ModelMetadata.objects.exists()
     assert not model_files.exists("v1")
+
+
+def test_a_signal_while_a_run_says_how_it_ended_leaves_it_said(bank, once):
+    def full(entry):
+        interrupt = partial(signal.raise_signal, signal.SIGINT)
+        once(training_runs, "_renew_connection", before=interrupt)
+        raise OSError("No space left on device")
+
+    with stopping_on_signals(), pytest.raises(OSError, match="No space"):
+        training.train(CONFIG, version="v1", on_epoch=full)
+    run = TrainingLog.objects.get()
+    assert (run.statut, run.erreur) == ("echoue", "No space left on device")
 
 
 # --- The base is away for a moment -----------------------------------------------------------
