@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.conftest import FAST
 from tests.reliability.servers import Bank, Server, running, wait_until
 
 pytestmark = pytest.mark.requires("servers")
@@ -69,15 +68,16 @@ def last(bank: Bank, columns: str) -> tuple[Any, ...]:
 
 
 def test_two_processes_train_one_model_as_one_process_does(school: Bank) -> None:
-    with running(
-        Torchrun(school.folder, bank=school, options=(*FAST, "--model-version=v2"))
-    ) as two:
+    # At its default rate: a greater one would amplify the order of the additions.
+    options = ("--epochs=4", "--batch-size=64", "--embedding-dim=8", "-v0")
+    shared_options = (*options, "--model-version=v2")
+    with running(Torchrun(school.folder, bank=school, options=shared_options)) as two:
         assert two.code(120) == 0, two.tail()
-    school.manage("train_model", *FAST, "--model-version=v3")
+    school.manage("train_model", *options, "--model-version=v3")
     rows = school.sql("select metriques from recommender_traininglog order by id desc limit 2")
     (alone,), (shared,) = rows
     for name in ("ndcg_at_10", "hr_at_10", "map_at_10", "rmse"):
-        assert shared[name] == pytest.approx(alone[name], abs=1e-3)
+        assert shared[name] == pytest.approx(alone[name], abs=2e-3)  # ADR 120
     models = {path.name for path in (school.folder / "ml_models").iterdir()}
     assert models == {"v1", "v2", "v3"}
 
