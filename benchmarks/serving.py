@@ -45,7 +45,7 @@ CLIENTS, RUSH_SECONDS = 8, 5.0
 TOKENS = f"""
 import json
 from apps.core.models import User
-from apps.core.tokens import AccessToken
+from apps.comptes.tokens import AccessToken
 students = User.objects.filter(role="etudiant").order_by("pk")[:{STUDENTS}]
 print(json.dumps([str(AccessToken.for_user(student)) for student in students]))
 """

@@ -5,9 +5,9 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView, TemplateView
 from drf_spectacular.views import SpectacularSwaggerView
 
+from apps.comptes.pages import NewPasswordView
 from apps.core import errors
 from apps.core.monitoring import metrics_page
-from apps.core.pages import NewPasswordView
 from apps.core.views import SchemaView
 
 
@@ -19,6 +19,7 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("apps.core.urls")),
+    path("api/", include("apps.comptes.urls")),
     path("api/recommendations/", include("apps.recommender.api.urls")),
     path("api/paquets/", include("apps.paquets.urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
@@ -27,7 +28,7 @@ urlpatterns = [
     path("mot-de-passe/<uidb64>/<token>/", NewPasswordView.as_view(), name="nouveau-mot-de-passe"),
     path(
         "mot-de-passe/choisi/",
-        TemplateView.as_view(template_name="core/mot_de_passe_choisi.html"),
+        TemplateView.as_view(template_name="comptes/mot_de_passe_choisi.html"),
         name="mot-de-passe-choisi",
     ),
     path("metrics", metrics_page, name="metrics"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.cache import cache, caches
+from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.core.models import Role, User
@@ -108,6 +109,14 @@ def m_zinsou(db: None) -> User:
 @pytest.fixture
 def rachidi(db: None) -> User:
     return UserFactory(username="rachidi", role=Role.ADMINISTRATEUR, filiere=None, niveau="")
+
+
+@pytest.fixture
+def desk(rachidi: User) -> Client:
+    """Rachidi, signed in to the administration."""
+    client = Client()
+    client.force_login(rachidi)
+    return client
 
 
 @pytest.fixture

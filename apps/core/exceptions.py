@@ -1,7 +1,7 @@
 """Refusals that name themselves; `errors` gives them their form."""
 
 from django.conf import settings
-from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import APIException, NotFound
 
 
 def in_words(refusal: APIException) -> str:
@@ -24,19 +24,6 @@ class Duplicate(Conflict):
         where = f" : épreuve {epreuve}." if epreuve else "."
         super().__init__("Ce fichier est déjà dans la banque" + where)
         self.epreuve = epreuve
-
-
-class PasswordToChange(PermissionDenied):
-    default_code = "mot_de_passe_a_changer"
-    default_detail = (
-        "Ce mot de passe ne sert qu'à en choisir un autre : POST /api/mot-de-passe/ avec username, "
-        "mot_de_passe et nouveau_mot_de_passe."
-    )
-
-
-class UsernameTaken(ValidationError):
-    def __init__(self) -> None:
-        super().__init__({"username": "Ce nom d'utilisateur est déjà pris."}, code="unique")
 
 
 class TooLarge(APIException):

@@ -10,7 +10,6 @@ from rest_framework import serializers
 from rest_framework.fields import SkipField
 
 from apps.core.exceptions import NotPublished
-from apps.core.passwords import LENGTH_MAX
 from apps.core.services.files import PHOTOGRAPHS_MAX, Pdf, read_document
 
 
@@ -136,11 +135,6 @@ class MomentField(serializers.DateTimeField):
             return super().enforce_timezone(value)
         except OverflowError:
             self.fail("overflow")
-
-
-class PasswordField(serializers.CharField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(write_only=True, max_length=LENGTH_MAX, trim_whitespace=False, **kwargs)
 
 
 class MineField(serializers.SerializerMethodField):

@@ -39,14 +39,6 @@ class TransitionPermission(IsAuthenticated):
         return transition.is_open_to(request.user, obj)
 
 
-class OpenRegistration(BasePermission):
-    message = "Les inscriptions sont fermées : demandez un compte à l'administration."
-    code = "inscription_fermee"
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        return bool(settings.INSCRIPTION_OUVERTE)
-
-
 class CommentairePermission(BasePermission):
     """The author edits and deletes; a moderator only deletes."""
 

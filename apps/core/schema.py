@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiResponse
 from drf_standardized_errors.openapi import AutoSchema as BaseAutoSchema
@@ -43,10 +42,6 @@ def without_docstrings(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if component.get("type") == "object":
             component.pop("description", None)
     return result
-
-
-class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
-    target_class = "apps.core.tokens.Authentication"
 
 
 class AutoSchema(BaseAutoSchema):

@@ -6,6 +6,8 @@ is sent with a `user`: each who listens returns what it holds of them, by sectio
 `recommendation_followed` is sent, inside the transaction of the click and with its person's row
 locked, with `user`, `epreuve`, `requete_id` and `date`: whoever gave that answer returns its kind,
 a Contexte, or None if it did not show this épreuve to this person of late.
+
+The two about accounts are here too: who listens need not know `apps.comptes`.
 """
 
 from django.dispatch import Signal

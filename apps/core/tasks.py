@@ -9,7 +9,6 @@ from django_tasks import task
 from django_tasks.base import Task
 
 from apps.core.logs import about, request_id
-from apps.core.services.password_links import mail_link
 from apps.core.services.subject_texts import extract_text
 from apps.core.services.vignettes import draw_vignette
 
@@ -20,13 +19,6 @@ def hand_over(work: Task[Any, Any], pk: int) -> None:
         work.enqueue(pk, request_id.get())
     else:
         transaction.on_commit(partial(work.enqueue, pk, request_id.get()))
-
-
-# Before a training that waits: a person does.
-@task(priority=50)
-def mail_link_task(email: str, site: str, an_id: str) -> None:
-    with about(an_id):
-        mail_link(email, site)
 
 
 # A few seconds, where a training takes minutes.

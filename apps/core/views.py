@@ -22,19 +22,10 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.views import (
-    TokenBlacklistView,
-    TokenObtainPairView,
-    TokenRefreshView,
-    TokenVerifyView,
-    TokenViewBase,
-)
 
 from apps.core import filters, selectors
 from apps.core.bandwidth import PublicReads
 from apps.core.exceptions import Duplicate, MissingFile, NotPublished
-from apps.core.export import held_of
-from apps.core.logs import request_id
 from apps.core.models import (
     Commentaire,
     Epreuve,
@@ -50,7 +41,6 @@ from apps.core.parsers import JSONParser, MultiPartParser
 from apps.core.permissions import (
     CataloguePermission,
     CommentairePermission,
-    OpenRegistration,
     TransitionPermission,
 )
 from apps.core.querysets import CommentaireQuerySet, EpreuveQuerySet
@@ -58,7 +48,6 @@ from apps.core.review import Action
 from apps.core.schema import ERROR
 from apps.core.sending import send
 from apps.core.serializers import (
-    BlacklistSerializer,
     CommentaireEditSerializer,
     CommentaireSerializer,
     ContexteSerializer,
@@ -68,26 +57,14 @@ from apps.core.serializers import (
     EpreuveDetailSerializer,
     EpreuveSerializer,
     EpreuveWriteSerializer,
-    ErasureSerializer,
     EvaluationEditSerializer,
     EvaluationSerializer,
     FacetsSerializer,
-    ForgottenSerializer,
     HistoriqueSerializer,
-    InscriptionSerializer,
-    LinkedPasswordSerializer,
-    LoginSerializer,
-    MoiEditSerializer,
-    MoiSerializer,
-    PasswordChangeSerializer,
-    RefreshSerializer,
     RejectionSerializer,
     SignalementSerializer,
-    TokensSerializer,
-    VerifySerializer,
     ViewSerializer,
 )
-from apps.core.services.accounts import edit_profile, register
 from apps.core.services.commentaires import (
     edit_comment,
     moderate_comment,
@@ -95,7 +72,6 @@ from apps.core.services.commentaires import (
     report_comment,
 )
 from apps.core.services.epreuves import deposit_epreuve, edit_epreuve, move_epreuve
-from apps.core.services.erasure import erase_account
 from apps.core.services.evaluations import change_notes, rate_epreuve, withdraw_evaluation
 from apps.core.services.favoris import add_favori, remove_favori
 from apps.core.services.files import (
@@ -107,19 +83,9 @@ from apps.core.services.files import (
     signed_token,
 )
 from apps.core.services.interactions import record_interaction
-from apps.core.tasks import mail_link_task
 from apps.core.throttles import (
-    ExportThrottle,
-    ForgottenAddressThrottle,
-    ForgottenThrottle,
-    RegistrationThrottle,
     WriteThrottle,
 )
-
-FORGOTTEN = {
-    True: "Si un compte porte cette adresse, il y reçoit un lien pour choisir un mot de passe.",
-    False: "La banque n'envoie pas de courriel : demandez un lien à un administrateur.",
-}
 
 
 def me(request: Request) -> User:
@@ -170,119 +136,6 @@ def in_context(view: Any, query: dict[str, Any]) -> dict[str, Any]:
 class SchemaView(SpectacularAPIView):
     def _get_version_parameter(self, request: Request) -> None:
         """There is one version; the library puts what is asked for into a header as it stands."""
-
-
-@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR, 403: ERROR}))
-class LoginView(TokenObtainPairView):
-    """Ouvrir une session : un jeton d'accès et un jeton de renouvellement."""
-
-    serializer_class = LoginSerializer
-
-
-@extend_schema_view(post=extend_schema(responses={200: RefreshSerializer, 401: ERROR}))
-class RefreshView(TokenRefreshView):
-    """Renouveler le jeton d'accès ; le jeton de renouvellement change aussi."""
-
-    serializer_class = RefreshSerializer
-
-
-@extend_schema_view(post=extend_schema(responses={200: VerifySerializer, 401: ERROR}))
-class VerifyView(TokenVerifyView):
-    """Vérifier un jeton : 200 s'il est bon, 401 sinon."""
-
-    serializer_class = VerifySerializer
-
-
-@extend_schema_view(post=extend_schema(responses={200: BlacklistSerializer, 401: ERROR}))
-class BlacklistView(TokenBlacklistView):
-    """Fermer toutes les sessions du compte, sur tous ses appareils."""
-
-    serializer_class = BlacklistSerializer
-
-
-@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 401: ERROR, 409: ERROR}))
-class PasswordView(TokenViewBase):
-    """Changer de mot de passe ; toutes les sessions du compte se ferment, une nouvelle s'ouvre."""
-
-    serializer_class = PasswordChangeSerializer
-
-
-class ForgottenPasswordView(generics.GenericAPIView[User]):
-    authentication_classes = []
-    permission_classes = [AllowAny]
-    serializer_class = ForgottenSerializer
-    throttle_classes = [*APIView.throttle_classes, ForgottenAddressThrottle, ForgottenThrottle]
-
-    @extend_schema(responses={202: ForgottenSerializer})
-    def post(self, request: Request) -> Response:
-        """Demander par courriel un lien pour choisir un autre mot de passe."""
-        form = self.get_serializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        # A worker finds out who holds the address: the answer, and its time, do not tell.
-        if settings.COURRIEL:
-            site = request.build_absolute_uri("/").rstrip("/")
-            mail_link_task.enqueue(form.validated_data["email"], site, request_id.get())
-        return Response({"detail": FORGOTTEN[settings.COURRIEL]}, status=202)
-
-
-@extend_schema_view(post=extend_schema(responses={200: TokensSerializer, 403: ERROR, 409: ERROR}))
-class LinkedPasswordView(TokenViewBase):
-    """Choisir un mot de passe par le lien reçu, qui sert une fois."""
-
-    serializer_class = LinkedPasswordSerializer
-
-
-class InscriptionView(generics.GenericAPIView[User]):
-    authentication_classes = []
-    permission_classes = [OpenRegistration]
-    serializer_class = InscriptionSerializer
-    throttle_classes = [*APIView.throttle_classes, RegistrationThrottle]
-
-    @extend_schema(responses={201: MoiSerializer, 403: ERROR})
-    def post(self, request: Request) -> Response:
-        """Ouvrir un compte d'étudiant, là où les inscriptions sont ouvertes."""
-        form = self.get_serializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        return Response(MoiSerializer(register(**form.validated_data)).data, status=201)
-
-
-class MoiView(generics.GenericAPIView[User]):
-    permission_classes = [IsAuthenticated]
-    serializer_class = MoiSerializer
-    delete_takes_a_body = True
-
-    def get(self, request: Request) -> Response:
-        """Mon profil."""
-        return Response(MoiSerializer(me(request)).data)
-
-    @extend_schema(request=MoiEditSerializer(partial=True))
-    def patch(self, request: Request) -> Response:
-        """Changer mon profil."""
-        form = MoiEditSerializer(me(request), data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
-        edit_profile(me(request), **form.validated_data)
-        return Response(MoiSerializer(me(request)).data)
-
-    @extend_schema(request=ErasureSerializer, responses={204: None, 409: ERROR})
-    def delete(self, request: Request) -> Response:
-        """Effacer mon compte et tout ce qui est à moi, pour toujours."""
-        form = ErasureSerializer(data=request.data, context=self.get_serializer_context())
-        form.is_valid(raise_exception=True)
-        erase_account(me(request))
-        return Response(status=204)
-
-
-class ExportView(APIView):
-    permission_classes = [IsAuthenticated]
-    throttle_classes = [*APIView.throttle_classes, ExportThrottle]
-
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request) -> Response:
-        """Tout ce que la banque garde de moi, en un seul document."""
-        disposition = content_disposition_header(True, "mes-donnees.json")
-        # Nor on the disk of a browser that others use.
-        headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
-        return Response(held_of(me(request)), headers=headers)
 
 
 class FavorisView(generics.GenericAPIView[Epreuve]):

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "django_tasks",
     "django_tasks_db",
     "apps.core",
+    "apps.comptes",
     "apps.recommender",
     "apps.paquets",
 ]
@@ -149,7 +150,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 PASSWORD_HASHERS = [
-    "apps.core.passwords.Argon2",
+    "apps.comptes.passwords.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -159,8 +160,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "django.contrib.auth.password_validation.MinimumLengthValidator",
         "django.contrib.auth.password_validation.CommonPasswordValidator",
         "django.contrib.auth.password_validation.NumericPasswordValidator",
-        "apps.core.passwords.MaximumLength",
-        "apps.core.passwords.Change",
+        "apps.comptes.passwords.MaximumLength",
+        "apps.comptes.passwords.Change",
     )
 ]
 
@@ -170,9 +171,9 @@ AXES_FAILURE_LIMIT = env.integer("LOGIN_FAILURE_LIMIT", 5, minimum=1)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_USERNAME_CALLABLE = "apps.core.login.attempted_username"
-AXES_CLIENT_IP_CALLABLE = "apps.core.addresses.client_address"
-AXES_LOCKOUT_CALLABLE = "apps.core.login.locked_out"
+AXES_USERNAME_CALLABLE = "apps.comptes.login.attempted_username"
+AXES_CLIENT_IP_CALLABLE = "apps.comptes.addresses.client_address"
+AXES_LOCKOUT_CALLABLE = "apps.comptes.login.locked_out"
 CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
 AXES_SENSITIVE_PARAMETERS = ["username", "password"]
 AXES_VERBOSE = False
@@ -188,7 +189,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "banque-epreuves@localhost")
 # --- API ---------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.tokens.Authentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.comptes.tokens.Authentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.core.parsers.JSONParser"],
@@ -231,7 +232,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
     "ALGORITHM": "HS256",
-    "AUTH_TOKEN_CLASSES": ["apps.core.tokens.AccessToken"],
+    "AUTH_TOKEN_CLASSES": ["apps.comptes.tokens.AccessToken"],
     "SIGNING_KEY": JWT_SECRET_KEY,
 }
 
@@ -342,7 +343,7 @@ UNFOLD = {
     ],
     "STYLES": [lambda request: static("admin.css")],
     "SCRIPTS": [lambda request: static("admin.js")],
-    "LOGIN": {"form": "apps.core.login.LoginForm"},
+    "LOGIN": {"form": "apps.comptes.login.LoginForm"},
     "SHOW_LANGUAGES": False,
     "DASHBOARD_CALLBACK": "apps.recommender.admin_home.dashboard",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.core.services.password_links import link_path
+from apps.comptes.services.password_links import link_path
 from tests.factories import UserFactory
 
 pytestmark = [pytest.mark.requires("chromium"), pytest.mark.django_db(transaction=True)]

@@ -176,7 +176,7 @@ def test_no_secret_of_a_whole_session_is_written(written, awa, rachidi, anyone, 
     def broken(request, *args, **kwargs):
         raise ValueError(f"{request.method} {request.headers} {request.body!r} {url}")
 
-    monkeypatch.setattr("apps.core.views.VerifyView.post", broken)
+    monkeypatch.setattr("apps.comptes.views.VerifyView.post", broken)
     failing = APIClient(raise_request_exception=False)
     failing.credentials(HTTP_AUTHORIZATION=f"Bearer {fresh['access']}")
     body = {"token": fresh["refresh"], "password": PASSWORD, "email": "awa@imsp.test"}
@@ -237,7 +237,7 @@ def test_a_long_hostile_line_is_masked_in_no_time(part):
         "GET /api/epreuves/12/ 404 0.5 ms, utilisateur None",
         "Modèle 20261123-neumf-a1b2c3 inutilisable : manifest.json manque",
         "Error 111 connecting to 127.0.0.1:6379. Connection refused.",
-        'File "/srv/banque/apps/core/tokens.py", line 12, in check',
+        'File "/srv/banque/apps/comptes/tokens.py", line 12, in check',
     ],
 )
 def test_a_plain_line_stays_as_it_is(text):

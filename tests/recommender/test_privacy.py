@@ -31,8 +31,9 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
+from apps.comptes.export import held_of
+from apps.comptes.services.erasure import ERASED_COMMENT
 from apps.core import logs
-from apps.core.export import held_of
 from apps.core.models import (
     Commentaire,
     Epreuve,
@@ -47,7 +48,6 @@ from apps.core.services import journal
 from apps.core.services.commentaires import moderate_comment
 from apps.core.services.counters import recount
 from apps.core.services.epreuves import refresh_search_text
-from apps.core.services.erasure import ERASED_COMMENT
 from apps.recommender import model_store
 from apps.recommender.ml import artifact, snapshot
 from apps.recommender.models import DeclencheurActivation, ModelMetadata, TrainingLog

@@ -42,7 +42,7 @@ for line in sys.stdin:
 
 TOKENS = """
 from apps.core.models import User
-from apps.core.tokens import AccessToken
+from apps.comptes.tokens import AccessToken
 
 users = User.objects.filter(role="etudiant").order_by("pk")[:8]
 print(*(AccessToken.for_user(user) for user in users), sep="\\n")
@@ -50,7 +50,7 @@ print(*(AccessToken.for_user(user) for user in users), sep="\\n")
 
 OFFICE = """
 from apps.core.models import User
-from apps.core.tokens import AccessToken
+from apps.comptes.tokens import AccessToken
 
 print(AccessToken.for_user(User.objects.create_superuser("direction", password="x")))
 """

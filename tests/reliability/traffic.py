@@ -14,7 +14,7 @@ Request = Callable[[], Answer]
 
 _NEWCOMERS = """
 from apps.core.models import User
-from apps.core.tokens import AccessToken
+from apps.comptes.tokens import AccessToken
 
 users = [User(username=f"{prefix}-{{n}}", niveau="L2") for n in range({n})]
 print(*(AccessToken.for_user(user) for user in User.objects.bulk_create(users)), sep="\\n")

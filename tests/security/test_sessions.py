@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from apps.comptes.services.accounts import close_sessions
 from apps.core.models import Role, User
-from apps.core.services.accounts import close_sessions
 from tests.factories import PASSWORD, UserFactory
 from tests.security.crowds import together
 
@@ -38,13 +38,6 @@ def status_with(kind, tokens):
 
 def refreshed(tokens):
     return APIClient().post("/api/token/refresh/", {"refresh": tokens["refresh"]})
-
-
-@pytest.fixture
-def desk(rachidi):
-    client = Client()
-    client.force_login(rachidi)
-    return client
 
 
 def change_page(desk, user, **values):

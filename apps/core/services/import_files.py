@@ -37,16 +37,6 @@ LOG: Aliases = {
     "type_epreuve": ("type_epreuve",),
     "session": ("session",),
 }
-PEOPLE: Aliases = {
-    "matricule": ("matricule", "numero"),
-    "nom": ("nom", "noms", "nom_complet", "last_name"),
-    "prenom": ("prenom", "prenoms", "first_name"),
-    "email": ("email", "e-mail", "courriel", "mail"),
-    "filiere": ("filiere",),
-    "niveau": ("niveau",),
-    "role": ("role",),
-    "username": ("username", "identifiant"),
-}
 
 
 class MalformedFile(Exception):
@@ -320,28 +310,3 @@ def one_of(text: str, choices: type[models.TextChoices], default: str) -> str:
     if text not in choices.values:
         raise ValueError(f"« {text} » inconnu (attendu : {', '.join(choices.values)})")
     return text
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    line: int
-    matricule: str
-    nom: str
-    prenom: str
-    email: str
-    filiere: str
-    niveau: str
-    role: str
-    username: str
-
-
-def read_people(path: Path, columns: Mapping[str, str]) -> list[Person]:
-    """Every line of the list; a cell or an optional column that is not there reads as empty."""
-    table = Table(path, columns, PEOPLE)
-    asked = {"prenom", "role", "username"} & columns.keys()
-    table.require("matricule", "nom", "email", "filiere", "niveau", *asked, columns=columns)
-    empty = dict.fromkeys(PEOPLE, "")
-    people = [Person(line=line, **(empty | row)) for line, row in table.rows()]
-    if not people:
-        raise MalformedFile(f"{path.name} ne contient personne.")
-    return people

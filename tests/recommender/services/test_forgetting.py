@@ -1,8 +1,8 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.comptes.services.erasure import erase_account
 from apps.core.models import Interaction, User
-from apps.core.services.erasure import erase_account
 from apps.recommender import model_store
 from apps.recommender.ml import artifact
 from apps.recommender.models import ModelMetadata

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
 
-from apps.core.services.erasure import erase_account
+from apps.comptes.services.erasure import erase_account
 from apps.recommender import selectors
 from apps.recommender.interruption import stopping_on_signals
 from apps.recommender.ml import artifact, disk, snapshot

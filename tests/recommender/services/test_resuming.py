@@ -7,8 +7,8 @@ import time
 import pytest
 from django.utils import timezone
 
+from apps.comptes.services.erasure import erase_account
 from apps.core.models import Interaction, User
-from apps.core.services.erasure import erase_account
 from apps.recommender.ml import artifact
 from apps.recommender.ml.checkpoints import OnDisk
 from apps.recommender.ml.errors import TrainingDiverged, VersionExists

@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, connection
 
+from apps.comptes.services import import_users as service
+from apps.comptes.services.import_users import one_time_password
 from apps.core.models import Epreuve, Filiere, Role, User
-from apps.core.services import import_users as service
-from apps.core.services.import_users import one_time_password
 from tests.factories import EpreuveFactory, FiliereFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, OperationalError
 
+from apps.comptes.services.import_users import PEOPLE, AccountsReport, import_users
 from apps.core.management.progress import progress
-from apps.core.services.import_files import LINES_SHOWN, PEOPLE, MalformedFile
-from apps.core.services.import_users import AccountsReport, import_users
+from apps.core.services.import_files import LINES_SHOWN, MalformedFile
 
 
 class Command(BaseCommand):

@@ -17,7 +17,13 @@ from django.db import transaction
 
 from apps.core.models import Epreuve, Filiere, Niveau, Role, User
 from apps.core.services.epreuves import refresh_search_text
-from apps.core.services.import_files import Person, gone_if_it_fails, one_of, read_people
+from apps.core.services.import_files import (
+    Aliases,
+    MalformedFile,
+    Table,
+    gone_if_it_fails,
+    one_of,
+)
 from apps.core.services.imports import nomenclature
 from apps.core.text import normalise
 
@@ -25,6 +31,42 @@ Progress = Callable[[int, int], None]
 # Without 0, O, 1 and l, which people mistake: 32 signs, so that twelve of them are 60 bits.
 _SIGNS = "abcdefghijkmnpqrstuvwxyz23456789"
 _UPDATED = ("first_name", "last_name", "email", "niveau", "filiere")
+
+PEOPLE: Aliases = {
+    "matricule": ("matricule", "numero"),
+    "nom": ("nom", "noms", "nom_complet", "last_name"),
+    "prenom": ("prenom", "prenoms", "first_name"),
+    "email": ("email", "e-mail", "courriel", "mail"),
+    "filiere": ("filiere",),
+    "niveau": ("niveau",),
+    "role": ("role",),
+    "username": ("username", "identifiant"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    line: int
+    matricule: str
+    nom: str
+    prenom: str
+    email: str
+    filiere: str
+    niveau: str
+    role: str
+    username: str
+
+
+def read_people(path: Path, columns: Mapping[str, str]) -> list[Person]:
+    """Every line of the list; a cell or an optional column that is not there reads as empty."""
+    table = Table(path, columns, PEOPLE)
+    asked = {"prenom", "role", "username"} & columns.keys()
+    table.require("matricule", "nom", "email", "filiere", "niveau", *asked, columns=columns)
+    empty = dict.fromkeys(PEOPLE, "")
+    people = [Person(line=line, **(empty | row)) for line, row in table.rows()]
+    if not people:
+        raise MalformedFile(f"{path.name} ne contient personne.")
+    return people
 
 
 @dataclass

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Links(PasswordResetTokenGenerator):
+    # Whatever module it is in: another salt would end the links that are out.
     key_salt = "apps.core.services.password_links.Links"
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
@@ -50,6 +51,6 @@ def mail_link(email: str, site: str) -> None:
             "link": site + link_path(user),
             "hours": settings.PASSWORD_RESET_TIMEOUT // 3600,
         }
-        text = render_to_string("core/nouveau_mot_de_passe.txt", facts)
+        text = render_to_string("comptes/nouveau_mot_de_passe.txt", facts)
         send_mail("Votre mot de passe de la banque d'épreuves", text, None, [user.email])
         logger.info("Lien de mot de passe envoyé à l'utilisateur %s", user.empreinte)

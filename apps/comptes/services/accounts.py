@@ -6,10 +6,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Lower
 
-from apps.core.exceptions import Conflict, UsernameTaken
+from apps.comptes.exceptions import UsernameTaken
+from apps.comptes.tokens import new_tokens
+from apps.core.exceptions import Conflict
 from apps.core.models import Role, User
 from apps.core.services.epreuves import refresh_search_text
-from apps.core.tokens import new_tokens
 
 
 def open_session(user: User) -> dict[str, str]:

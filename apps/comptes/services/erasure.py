@@ -12,6 +12,7 @@ from django.db.models import Q
 from django_tasks import TaskResultStatus
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from apps.comptes.traces import LOGINS, logins_of, mails_of, sessions_of
 from apps.core.exceptions import Conflict
 from apps.core.models import Commentaire, Epreuve, Role, Signalement, Statut, User
 from apps.core.review import Action
@@ -19,7 +20,6 @@ from apps.core.services.counters import recount
 from apps.core.services.epreuves import move_epreuve, refresh_search_text
 from apps.core.signals import account_erased
 from apps.core.text import normalise
-from apps.core.traces import LOGINS, logins_of, mails_of, sessions_of
 
 logger = logging.getLogger(__name__)
 

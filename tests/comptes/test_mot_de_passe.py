@@ -9,12 +9,12 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
+from apps.comptes.pages import NewPasswordForm, NewPasswordView
+from apps.comptes.services import password_links
+from apps.comptes.services.accounts import change_password, close_sessions
+from apps.comptes.services.password_links import link_path
 from apps.core.exceptions import Conflict
 from apps.core.models import Role, User
-from apps.core.pages import NewPasswordForm, NewPasswordView
-from apps.core.services import password_links
-from apps.core.services.accounts import change_password, close_sessions
-from apps.core.services.password_links import link_path
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -39,13 +39,6 @@ def profile(access):
 @pytest.fixture
 def newcomer(db):
     return UserFactory(username="nadege", mot_de_passe_temporaire=True)
-
-
-@pytest.fixture
-def desk(rachidi):
-    client = Client()
-    client.force_login(rachidi)
-    return client
 
 
 # --- Changing it -------------------------------------------------------------------------
@@ -203,7 +196,7 @@ def test_the_answer_does_not_tell_who_has_an_account(anyone, awa, mails):
 def test_who_asks_does_not_wait_for_the_search_of_the_account(
     anyone, awa, mails, monkeypatch, django_assert_num_queries
 ):
-    monkeypatch.setattr("apps.core.tasks.mail_link", lambda email, site: None)
+    monkeypatch.setattr("apps.comptes.tasks.mail_link", lambda email, site: None)
     with django_assert_num_queries(0):
         forget(anyone)
 

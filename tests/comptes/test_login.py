@@ -9,8 +9,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
-from apps.core.addresses import client_address
-from apps.core.tokens import AccessToken, RefreshToken
+from apps.comptes.addresses import client_address
+from apps.comptes.tokens import AccessToken, RefreshToken
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models.functions import Lower
 
+from apps.comptes.services.erasure import erase_account
 from apps.core.exceptions import Conflict
 from apps.core.models import User
-from apps.core.services.erasure import erase_account
 
 _LINE = re.compile(r"Compte effacé : ([0-9a-f]{16})\b")
 

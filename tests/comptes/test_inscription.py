@@ -1,9 +1,9 @@
 import pytest
 from rest_framework.throttling import SimpleRateThrottle
 
-from apps.core.exceptions import UsernameTaken
+from apps.comptes.exceptions import UsernameTaken
+from apps.comptes.services.accounts import register
 from apps.core.models import User
-from apps.core.services.accounts import register
 from tests.core.test_interactions import at_once
 from tests.factories import FiliereFactory, UserFactory
 

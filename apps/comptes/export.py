@@ -9,9 +9,9 @@ from django.db.models import F, QuerySet
 from django.urls import reverse
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from apps.comptes.traces import logins_of, mails_of, sessions_of
 from apps.core.models import Epreuve, Statut, User
 from apps.core.signals import export_asked
-from apps.core.traces import logins_of, mails_of, sessions_of
 
 
 def held_of(user: User) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from django.contrib.auth.views import PasswordResetConfirmView
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 
+from apps.comptes.services.accounts import change_password
+from apps.comptes.services.password_links import links
 from apps.core.exceptions import Conflict
 from apps.core.models import User
-from apps.core.services.accounts import change_password
-from apps.core.services.password_links import links
 
 
 class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
@@ -21,7 +21,7 @@ class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
 
 class NewPasswordView(PasswordResetConfirmView):
     form_class = NewPasswordForm
-    template_name = "core/nouveau_mot_de_passe.html"
+    template_name = "comptes/nouveau_mot_de_passe.html"
     success_url = reverse_lazy("mot-de-passe-choisi")
     token_generator = links
 

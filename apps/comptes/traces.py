@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django_tasks_db.models import DBTaskResult
 
+from apps.comptes.tasks import mail_link_task
 from apps.core.models import User
-from apps.core.tasks import mail_link_task
 
 LOGINS = (AccessAttempt, AccessFailureLog, AccessLog)
 
@@ -31,5 +31,6 @@ def mails_of(user: User) -> QuerySet[Any]:
     """The links asked for by e-mail, done or waiting."""
     if not user.email:
         return DBTaskResult.objects.none()
-    asked = DBTaskResult.objects.filter(task_path=mail_link_task.module_path)
+    # By its name: its module was another one when some of them were asked for.
+    asked = DBTaskResult.objects.filter(task_path__endswith=f".{mail_link_task.name}")
     return asked.filter(args_kwargs__args__0__iexact=user.email).order_by("enqueued_at")

@@ -7,8 +7,12 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 from rest_framework.test import APIClient
 
+from apps.comptes.services import erasure
+from apps.comptes.services.erasure import erase_account
 from apps.core.models import (
     Commentaire,
     Epreuve,
@@ -20,11 +24,10 @@ from apps.core.models import (
     User,
 )
 from apps.core.selectors import popularity
-from apps.core.services import erasure, journal
+from apps.core.services import journal
 from apps.core.services.commentaires import moderate_comment
 from apps.core.services.counters import recount
 from apps.core.services.epreuves import refresh_search_text
-from apps.core.services.erasure import erase_account
 from apps.core.signals import account_erased
 from tests.factories import (
     PASSWORD,
@@ -234,6 +237,21 @@ def test_failed_logins_of_others_stay(awa, koffi, anyone):
         anyone.post("/api/token/", {"username": username, "password": "faux"})
     erase_account(awa)
     assert list(AccessAttempt.objects.values_list("username", flat=True)) == ["koffi"]
+
+
+@pytest.mark.parametrize("module", ["core", "comptes"])
+def test_a_link_asked_for_before_its_task_moved_goes_too(awa, koffi, module):
+    for user in (awa, koffi):
+        DBTaskResult.objects.create(
+            task_path=f"apps.{module}.tasks.mail_link_task",
+            args_kwargs={"args": [user.email, "https://banque.example", "x"], "kwargs": {}},
+            backend_name="default",
+            run_after=timezone.now(),
+            exception_class_path="",
+            traceback="",
+        )
+    erase_account(awa)
+    assert [row.args_kwargs["args"][0] for row in DBTaskResult.objects.all()] == [koffi.email]
 
 
 # --- All or nothing ----------------------------------------------------------------------

@@ -16,10 +16,10 @@ from django.utils.html import format_html
 from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
 from unfold.forms import AuthenticationForm
 
-from apps.core.addresses import client_address
+from apps.comptes.addresses import client_address
+from apps.comptes.services.password_links import link_path
 from apps.core.errors import error_response
 from apps.core.models import User
-from apps.core.services.password_links import link_path
 
 UNKNOWN = "Aucun compte actif n'a été trouvé avec les identifiants fournis."
 LOCKED = "Trop d'essais pour ce compte depuis cette adresse. Réessayez dans 15 minutes."
