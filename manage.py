@@ -16,7 +16,8 @@ if __name__ == "__main__":
     except SettingRefused as refusal:
         sys.exit(str(refusal))
     except Error as error:
-        if "--traceback" in sys.argv or not database.is_away(error):
+        said = "" if "--traceback" in sys.argv else database.in_one_line(error)
+        if not said:
             raise
-        sys.stderr.write(database.in_one_line(error) + "\n")
+        sys.stderr.write(f"{said}\n")
         sys.exit(os.EX_UNAVAILABLE)

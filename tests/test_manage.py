@@ -68,10 +68,21 @@ def test_the_traceback_is_for_who_asks_for_it(stopped: dict[str, str]) -> None:
     assert "OperationalError" in ended.stderr
 
 
-def test_a_base_without_its_tables_is_not_called_away(tmp_path: Path) -> None:
-    ended = manage("recount_counters", SQLITE_PATH=str(tmp_path / "vide.sqlite3"))
-    assert ended.returncode == 1
-    assert "no such table" in ended.stderr
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("recount_counters",),
+        ("train_model", "--verbosity=0"),
+        ("prune_models",),
+        ("activate_model", "v1"),
+    ],
+)
+def test_a_base_without_its_tables_is_to_be_migrated(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    ended = manage(*argv, SQLITE_PATH=str(tmp_path / "vide.sqlite3"))
+    assert ended.returncode == AWAY
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("La base de données n'est pas à jour (no such table: ")
+    assert "Lancez python manage.py migrate" in line
 
 
 def test_accounts_that_were_not_imported_give_that_code_too(
