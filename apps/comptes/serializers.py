@@ -21,7 +21,7 @@ from apps.comptes.services.accounts import change_password, close_sessions, open
 from apps.comptes.services.password_links import link_holder
 from apps.comptes.tokens import RefreshToken, UntypedToken, new_tokens
 from apps.core.fields import Choice, CodeField
-from apps.core.models import Filiere, User, validate_visible
+from apps.core.models import Filiere, Niveau, User, validate_visible
 
 
 class PasswordField(serializers.CharField):
@@ -131,6 +131,8 @@ class NomenclatureSerializer(serializers.Serializer[Any]):
 
 
 class MoiSerializer(serializers.ModelSerializer[User]):
+    email = serializers.CharField(read_only=True, help_text="Vide : aucune n'est connue.")
+    niveau = serializers.ChoiceField(Niveau.choices, allow_blank=True, read_only=True)
     prenom = serializers.CharField(source="first_name")
     nom = serializers.CharField(source="last_name")
     filiere = NomenclatureSerializer(allow_null=True)

@@ -1,4 +1,4 @@
-"""No input gives a 5xx, and every failure has the one form."""
+"""Every failure has the one form. That no input gives a 5xx is for tests/security."""
 
 import json
 
@@ -28,30 +28,6 @@ WRITES = [
 ]
 DEEP = b'{"contenu":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 SHALLOW = b'{"contexte":' + b"[" * 900 + b"]" * 900 + b"}"
-HOSTILE = [
-    b"",
-    b"{",
-    b"[]",
-    b'["a"]',
-    b"null",
-    b"1",
-    b'"texte"',
-    b"NaN",
-    b'{"epreuve": NaN}',
-    b'{"epreuve": 1e400, "parent": 1e400, "note_difficulte": 1e400, "contenu": 1e400}',
-    b'{"epreuve": -1e400, "contexte": -1e400, "matiere": 1e400, "enseignant": 1e400}',
-    b'{"epreuve": ' + b"9" * 5000 + b"}",
-    b'{"epreuve": "\\ud800", "contexte": "\\ud800", "document": "\\udfff", "contenu": "\\ud800"}',
-    b'{"username": "\\ud800", "password": "\\ud800", "refresh": "\\ud800", "token": "\\ud800"}',
-    b'{"username": "a\\u0000", "password": "\\u0000", "refresh": "\\u0000", "contexte": "\\u0000"}',
-    b'{"\\ud800": "\\u0000"}',
-    b'{"contexte": {"a": ["b"]}, "epreuve": {"id": 1}, "username": {}, "refresh": []}',
-    b'{"matiere": "\\ud800", "niveau": "\\ud800", "titre": "\\u0000", "enseignant": "\\ud800"}',
-    b"\xff\xfe\x00{",
-    b"\x00" * 10,
-    DEEP,
-    SHALLOW,
-]
 
 
 def in_the_one_form(answer):
@@ -62,26 +38,6 @@ def in_the_one_form(answer):
     for error in body["errors"]:
         assert set(error) == {"code", "detail", "attr"}
     return body
-
-
-@pytest.mark.parametrize("path", WRITES)
-@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:25]))
-def test_a_hostile_body_is_a_4xx(api, rachidi, path, body):
-    EpreuveFactory(pk=1)
-    answer = api(rachidi).generic("POST", path, body, content_type="application/json")
-    if answer.status_code >= 400:
-        in_the_one_form(answer)
-    assert answer.status_code < 500
-    if path not in {"/api/epreuves/1/view/", "/api/epreuves/1/download/"}:
-        assert 400 <= answer.status_code < 500
-
-
-@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:25]))
-def test_a_hostile_correction_is_no_5xx(api, rachidi, body):
-    EpreuveFactory(pk=1)
-    answer = api(rachidi).generic("PATCH", "/api/epreuves/1/", body, "application/json")
-    assert answer.status_code in {200, 400}
-    assert Epreuve.objects.get(pk=1).titre
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,36 @@ def test_every_failure_is_described_by_the_one_form(schema):
         ("post /api/commentaires/", {"201", "400", "401", "404", "429"}),
         ("post /api/token/", {"200", "400", "401", "429"}),
         ("delete /api/commentaires/{id}/", {"204", "401", "403", "404"}),
+        ("get /api/recommendations/similar/", {"200", "400", "401", "404"}),
     ],
 )
 def test_the_codes_that_people_meet_are_named(schema, operation, codes):
     assert codes <= set(dict(operations(schema))[operation]["responses"])
+
+
+@pytest.mark.parametrize(
+    ("component", "field"),
+    [
+        ("TrainingLog", "lance_par"),
+        ("TrainingLog", "arret_demande_par"),
+        ("Activation", "active_par"),
+        ("Activation", "precedente"),
+    ],
+)
+def test_what_may_be_null_is_always_there_and_says_so(schema, component, field):
+    described = schema["components"]["schemas"][component]
+    assert described["properties"][field]["nullable"] is True
+    assert field in described["required"]
+
+
+@pytest.mark.parametrize(("component", "field"), [("Moi", "niveau"), ("TrainingLog", "etape")])
+def test_what_may_be_empty_says_so(schema, component, field):
+    described = schema["components"]["schemas"][component]["properties"][field]
+    assert {"$ref": "#/components/schemas/BlankEnum"} in described["oneOf"]
+
+
+def test_an_address_that_may_be_empty_is_no_email(schema):
+    assert "format" not in schema["components"]["schemas"]["Moi"]["properties"]["email"]
 
 
 def test_lists_are_pages_and_their_parameters_are_ours(schema):

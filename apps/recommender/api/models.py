@@ -71,11 +71,11 @@ class ModeleDetailSerializer(ModeleSerializer):
 
 class ActivationSerializer(serializers.ModelSerializer[ActivationModele]):
     version = serializers.CharField(source="modele.version")
-    precedente = serializers.CharField(source="precedente.version", default=None)
+    precedente = serializers.CharField(source="precedente.version", allow_null=True)
     jusqu_a = serializers.DateTimeField(
         allow_null=True, help_text="Quand un autre l'a remplacé ; null : il sert."
     )
-    active_par = serializers.CharField(source="active_par.username", default=None)
+    active_par = serializers.CharField(source="active_par.username", allow_null=True)
 
     class Meta:
         model = ActivationModele

@@ -14,7 +14,7 @@ from apps.core.fields import NumberField
 from apps.core.models import User
 from apps.core.schema import ERROR
 from apps.recommender.api.permissions import TrainingPermission
-from apps.recommender.models import Declencheur, TrainingLog
+from apps.recommender.models import Declencheur, Etape, TrainingLog
 from apps.recommender.options import OPTIONS, Option, OptionRefused, training_config
 from apps.recommender.services import training_requests, training_runs
 from apps.recommender.services.training_runs import (
@@ -25,8 +25,9 @@ from apps.recommender.services.training_runs import (
 
 
 class TrainingLogSerializer(serializers.ModelSerializer[TrainingLog]):
-    lance_par = serializers.CharField(source="lance_par.username", default=None)
-    arret_demande_par = serializers.CharField(source="arret_demande_par.username", default=None)
+    etape = serializers.ChoiceField(Etape.choices, allow_blank=True)
+    lance_par = serializers.CharField(source="lance_par.username", allow_null=True)
+    arret_demande_par = serializers.CharField(source="arret_demande_par.username", allow_null=True)
     peut_reprendre = serializers.SerializerMethodField(
         help_text="Arrêté avant sa fin, et ses données sont encore là."
     )

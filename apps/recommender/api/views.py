@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from apps.core.bandwidth import weak_etag
 from apps.core.models import Contexte, Epreuve, User
+from apps.core.schema import ERROR
 from apps.recommender import telemetry
 from apps.recommender.api import serializers
 from apps.recommender.model_store import Serving
@@ -107,7 +108,8 @@ class SimilarView(APIView):
     permission_classes = [IsAuthenticated]
 
     @extend_schema(
-        parameters=[serializers.SimilarQuery], responses=serializers.RecommendationsSerializer
+        parameters=[serializers.SimilarQuery],
+        responses={200: serializers.RecommendationsSerializer, 404: ERROR},
     )
     def get(self, request: Request) -> Response:
         """Les épreuves proches d'une épreuve, jamais elle-même."""
