@@ -62,6 +62,7 @@ class Stage:
 @pytest.fixture
 def stage(school: Bank, postgres: Postgres, redis: Redis) -> Iterator[Stage]:
     school.python(CAST)
+    school.variables["JWT_ACCESS_MINUTES"] = "60"  # Nobody signs in again in half an hour.
     school.manage("train_model", *FAST, "--seed=7", "--model-version=v2")
     with (
         running(Gunicorn(school.folder, bank=school)) as web,
