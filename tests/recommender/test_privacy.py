@@ -459,9 +459,9 @@ def test_a_training_under_way_does_not_bring_her_back(bank, nadege, monkeypatch)
     rachidi: User = UserFactory(role=Role.ADMINISTRATEUR)
     save = artifact.save
 
-    def late(*args: Any) -> Any:
+    def late(*args: Any, **options: Any) -> Any:
         assert erase(me).status_code == 204
-        return save(*args)
+        return save(*args, **options)
 
     monkeypatch.setattr(artifact, "save", late)
     outcome = training.train(CONFIG, version="v1", lance_par=rachidi)
