@@ -167,8 +167,8 @@ def test_a_run_that_slept_while_it_wrote_its_model_registers_nothing(
 ):
     save = artifact.save
 
-    def slow(*args):
-        info = save(*args)
+    def slow(*args, **options):
+        info = save(*args, **options)
         TrainingLog.objects.update(**row)
         return info
 
