@@ -20,7 +20,7 @@ def is_behind(error: BaseException) -> bool:
 
 def in_one_line(error: BaseException) -> str:
     """For a terminal: what is wrong, and what to do next; empty where nobody but us can do it."""
-    reason, *_ = str(error).splitlines()
+    reason = str(error).partition("\n")[0]
     if is_away(error):
         return f"La base de données fait défaut ({reason}). {_remedy()}, puis relancez."
     if is_behind(error):

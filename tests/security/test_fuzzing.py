@@ -1,6 +1,7 @@
 """Promise 10: no input gives a 5xx, and every answer is one that the schema describes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from apps.core.models import User
 from config.wsgi import application
 
 pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).parent.parent.parent
 
 
 def read_to_its_end(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -34,7 +36,7 @@ def read_to_its_end(environ: dict[str, Any], start_response: Any) -> list[bytes]
         answer.close()
 
 
-SCHEMA = schemathesis.openapi.from_path("openapi.yaml")
+SCHEMA = schemathesis.openapi.from_path(ROOT / "openapi.yaml")
 SCHEMA.app = read_to_its_end
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
 CHECKS = [
