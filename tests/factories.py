@@ -89,6 +89,14 @@ class EpreuveFactory(DjangoModelFactory[Epreuve]):
     class Meta:
         model = Epreuve
 
+    class Params:
+        # For a list that might ask once a row: none of them shares what it names.
+        apart = factory.Trait(
+            matiere=factory.SubFactory(MatiereFactory, code=factory.Sequence("M{}".format)),
+            filiere=factory.SubFactory(FiliereFactory, code=factory.Sequence("F{}".format)),
+            enseignant=factory.SubFactory(UserFactory, role=Role.ENSEIGNANT),
+        )
+
     titre = factory.Sequence(lambda n: f"Épreuve numéro {n}")
     matiere = factory.SubFactory(MatiereFactory)
     filiere = factory.SubFactory(FiliereFactory)

@@ -14,8 +14,6 @@ from tests.factories import (
     EpreuveFactory,
     EvaluationFactory,
     FavoriFactory,
-    FiliereFactory,
-    MatiereFactory,
     UserFactory,
     moved,
     seen,
@@ -93,12 +91,8 @@ def test_a_favourite_that_is_archived_is_hidden_and_comes_back_with_it(api, awa)
 
 def test_the_list_takes_as_many_queries_for_ten_as_for_two(api, awa, django_assert_num_queries):
     def rows(count):
-        for n in range(count):
-            epreuve = EpreuveFactory(
-                matiere=MatiereFactory(code=f"M{count}-{n}"),
-                filiere=FiliereFactory(code=f"F{count}-{n}"),
-                enseignant=UserFactory(role="enseignant"),
-            )
+        for _ in range(count):
+            epreuve = EpreuveFactory(apart=True)
             FavoriFactory(user=awa, epreuve=epreuve)
 
     rows(2)

@@ -3,7 +3,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.core.models import Epreuve, Statut, TypeInteraction
-from tests.factories import EpreuveFactory, FiliereFactory, MatiereFactory, UserFactory, seen
+from tests.factories import EpreuveFactory, seen
 
 pytestmark = pytest.mark.django_db
 URL = "/api/moi/"
@@ -34,12 +34,8 @@ def test_pages_hold_every_interaction_once(api, awa):
 
 def test_the_history_takes_as_many_queries_for_ten_as_for_two(api, awa, django_assert_num_queries):
     def rows(count):
-        for n in range(count):
-            epreuve = EpreuveFactory(
-                matiere=MatiereFactory(code=f"M{count}-{n}"),
-                filiere=FiliereFactory(code=f"F{count}-{n}"),
-                enseignant=UserFactory(role="enseignant"),
-            )
+        for _ in range(count):
+            epreuve = EpreuveFactory(apart=True)
             seen(awa, epreuve)
 
     rows(2)
