@@ -30,6 +30,7 @@ from apps.core.models import (
 from apps.core.review import Action
 from apps.core.services.epreuves import move_epreuve
 from apps.core.services.search_index import index_epreuves
+from apps.recommender.models import ModelMetadata, TrainingLog
 
 PASSWORD = "un-mot-de-passe-solide"
 
@@ -163,6 +164,28 @@ class SignalementFactory(DjangoModelFactory[Signalement]):
     commentaire = factory.SubFactory(CommentaireFactory)
     user = factory.SubFactory(UserFactory)
     motif = "Hors sujet."
+
+
+class TrainingLogFactory(DjangoModelFactory[TrainingLog]):
+    class Meta:
+        model = TrainingLog
+
+    statut = "termine"
+
+
+class ModelMetadataFactory(DjangoModelFactory[ModelMetadata]):
+    """A row alone: no file goes with it."""
+
+    class Meta:
+        model = ModelMetadata
+
+    version = "v1"
+    architecture = "hybrid"
+    embedding_dim = 8
+    nb_utilisateurs = 1
+    nb_epreuves = 1
+    taille_octets = 1
+    training_log = factory.SubFactory(TrainingLogFactory)
 
 
 def moved(epreuve: Epreuve, action: Action, **more: Any) -> Epreuve:

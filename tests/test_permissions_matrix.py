@@ -19,12 +19,13 @@ from apps.core.services.evaluations import rate_epreuve
 from apps.core.services.files import Link, signed_token
 from apps.paquets.models import Paquet
 from apps.paquets.services import paquets
-from apps.recommender.models import ModelMetadata, TrainingLog
 from tests.factories import (
     PASSWORD,
     CommentaireFactory,
     EpreuveFactory,
     MatiereFactory,
+    ModelMetadataFactory,
+    TrainingLogFactory,
     pdf,
     with_file,
 )
@@ -175,30 +176,17 @@ def world(mme_dossou: User, awa: User) -> dict[str, object]:
                 user=mme_dossou, epreuve=publiee, note_difficulte=3, note_pertinence=3
             )[0].pk,
             "commentaire": CommentaireFactory(auteur=mme_dossou, epreuve=publiee).pk,
-            "entrainement": TrainingLog.objects.create(statut="termine", fin=timezone.now()).pk,
+            "entrainement": TrainingLogFactory(fin=timezone.now()).pk,
             "bon": signed_token(Link(publiee.pk, "sujet", mme_dossou.pk)),
             "corrigé sous embargo": signed_token(Link(publiee.pk, "corrige", awa.pk)),
             "corrigé de l'auteur": signed_token(Link(publiee.pk, "corrige", mme_dossou.pk)),
-            "modele": refused_model().version,
+            "modele": ModelMetadataFactory(motif_refus="NDCG trop bas.").version,
             "faux": "a:b:c",
             "paquet": paquets.signed_token(paquet_with(publiee, mme_dossou)),
             "paquet d'une épreuve archivée": paquets.signed_token(
                 paquet_with(rows["archivee"], mme_dossou)
             ),
         }
-    )
-
-
-def refused_model() -> ModelMetadata:
-    return ModelMetadata.objects.create(
-        version="v1",
-        architecture="hybrid",
-        embedding_dim=8,
-        nb_utilisateurs=1,
-        nb_epreuves=1,
-        taille_octets=1,
-        training_log=TrainingLog.objects.create(statut="termine"),
-        motif_refus="NDCG trop bas.",
     )
 
 

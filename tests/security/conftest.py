@@ -6,13 +6,14 @@ from django.core.files.base import ContentFile
 from apps.comptes.services.accounts import open_session
 from apps.core.models import User
 from apps.core.services.files import Link, signed_token
-from apps.recommender.models import ActivationModele, ModelMetadata, ReponseServie, TrainingLog
+from apps.recommender.models import ActivationModele, ReponseServie
 from tests.factories import (
     PASSWORD,
     CommentaireFactory,
     EpreuveFactory,
     EvaluationFactory,
     FavoriFactory,
+    ModelMetadataFactory,
     pdf,
     seen,
     with_file,
@@ -35,16 +36,8 @@ def known(awa: User, mme_dossou: User) -> dict[str, Any]:
     bare = EpreuveFactory(filiere=None, annee=None, annee_academique="", niveau="AUTRE")
     seen(awa, bare)
     CommentaireFactory(auteur=None, epreuve=epreuve)
-    run = TrainingLog.objects.create(pk=PK, statut="termine")
-    modele = ModelMetadata.objects.create(
-        version=epreuve.vignette_version,
-        architecture="hybrid",
-        embedding_dim=8,
-        nb_utilisateurs=1,
-        nb_epreuves=1,
-        taille_octets=1,
-        training_log=run,
-        motif_refus="NDCG trop bas.",
+    modele = ModelMetadataFactory(
+        version=epreuve.vignette_version, training_log__pk=PK, motif_refus="NDCG trop bas."
     )
     ActivationModele.objects.create(modele=modele, declencheur="entrainement")
     ReponseServie.objects.create(

@@ -4,8 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from apps.core.models import User
-from apps.recommender.models import ModelMetadata, TrainingLog
-from tests.factories import UserFactory
+from tests.factories import ModelMetadataFactory, TrainingLogFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -32,21 +31,12 @@ def person(role, *rights):
 
 @pytest.fixture
 def run(db):
-    return TrainingLog.objects.create(statut="termine", version="v1")
+    return TrainingLogFactory(version="v1")
 
 
 @pytest.fixture
 def model(run):
-    return ModelMetadata.objects.create(
-        version="v1",
-        architecture="neumf",
-        embedding_dim=8,
-        nb_utilisateurs=1,
-        nb_epreuves=1,
-        chemin="v1",
-        taille_octets=1,
-        training_log=run,
-    )
+    return ModelMetadataFactory(chemin="v1", training_log=run)
 
 
 def is_let_in(answer):
